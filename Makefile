@@ -1,0 +1,46 @@
+# `make run` and `make test` do everything from a fresh clone; the other targets are for those who change the code.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types check lock bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# Two environments' worth of packages in one folder: what the bot needs, or that and what its tests need.
+$(VENV)/run: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+$(VENV)/dev: requirements-dev.txt $(VENV)/run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+run: $(VENV)/run  ## start the bot if .env names a DISCORD_TOKEN, else the sandbox
+	@if grep -qsE '^(export +)?DISCORD_TOKEN *= *[^[:space:]#]' .env; then exec $(BIN)/python -m bot; else exec $(BIN)/python -m sandbox; fi
+
+test: $(VENV)/dev  ## run the tests
+	$(BIN)/python -m pytest -q -n 2
+
+lint: $(VENV)/dev  ## check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/dev  ## check types, strictly
+	$(BIN)/mypy
+
+check: lint types test  ## what CI runs
+
+bench: $(VENV)/dev  ## print the benchmarks' tables
+	$(BIN)/python -m benchmarks.answers
+
+lock: $(VENV)/dev  ## pin the newest allowed versions, with hashes and without index addresses
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+
+clean:  ## remove the environment and caches
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

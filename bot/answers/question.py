@@ -1,0 +1,63 @@
+"""A question as it arrives, freed from Discord's objects."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asker:
+    """`name` is what the server shows, cleaned of control and bidirectional characters by who builds it."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where it was asked. A thread is a channel of its own.
+
+    `guild_id` is None in direct messages. `bot_present` says whether the bot itself is in that channel (not so where a
+    user brought it along): only then can it read messages there again.
+    """
+
+    channel_id: int
+    guild_id: int | None
+    bot_present: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttachmentRef:
+    """A file that Discord holds.
+
+    `url` is signed and expires within about a day. `message_id` names the message that carries it, None for a slash
+    command's attachment, which belongs to no message. `content_type` and `name` are the uploader's claims.
+    """
+
+    id: int
+    name: str
+    url: str
+    size_bytes: int
+    content_type: str | None = None
+    channel_id: int | None = None
+    message_id: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """What was asked. `id` is the interaction's or message's snowflake and keys everything the question causes.
+
+    `quoted` is the text of the message that is asked about or replied to. `temperature` 0 to 2 and `max_tokens` (of the
+    answer) are None where the asker left them open.
+    """
+
+    id: int
+    asker: Asker
+    place: Place
+    prompt: str
+    images: tuple[AttachmentRef, ...] = ()
+    file: AttachmentRef | None = None
+    quoted: str | None = None
+    quoted_author: str | None = None
+    model: str | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    private: bool = False

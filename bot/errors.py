@@ -1,0 +1,197 @@
+"""The tree of causes. Errors carry facts; `cogs/words.py` alone turns them into sentences for people.
+
+BotError
+├── SettingsError               the environment is missing something or has it wrong
+├── BadRequest                  the asker can mend it
+│   ├── PromptEmpty
+│   ├── PromptTooLong
+│   ├── UnknownModel
+│   ├── OutOfRange
+│   ├── AttachmentRefused
+│   ├── NothingToRepeat
+│   └── NotPermitted
+├── ProviderError               the MiniToolAI API
+│   ├── ProviderUnreachable     no connection, or no answer in time
+│   ├── ProviderRejected        400, 413, 422: it will not take this request
+│   ├── ProviderKeyRefused      401, 403: the operator's key
+│   ├── ProviderOutOfCredit     402: the operator's balance
+│   ├── ProviderModelGone       404
+│   ├── ProviderBusy            429, after the retries
+│   ├── ProviderFailed          5xx, after the retries, or any other status
+│   └── StreamFailed            after the first byte
+│       ├── StreamBroken        connection lost, or no end that the API documents
+│       ├── StreamStalled       nothing for too long
+│       ├── StreamEmpty         it ended without a word
+│       └── StreamReported      it carried an error object
+└── DeliveryError               Discord
+    ├── MessageGone             message, channel or server deleted
+    ├── DeliveryForbidden       a permission is missing
+    ├── TokenExpired            the interaction's 15 minutes are over
+    ├── DeliveryRefused         Discord will not take this body: a fault of ours
+    └── DeliveryUnavailable     5xx, 429 or no connection, after the retries
+"""
+
+
+class BotError(Exception):
+    """The root. Never raised itself."""
+
+
+class SettingsError(BotError):
+    """`problems` has one line for each variable that is missing or wrong."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class BadRequest(BotError):
+    """Something the asker can mend. Nothing was charged or stored."""
+
+
+class PromptEmpty(BadRequest):
+    """No text, no image, no file: nothing to answer."""
+
+
+class PromptTooLong(BadRequest):
+    """`length` and `limit` count `unit`: "characters" as typed, or "tokens" as the model reads them."""
+
+    def __init__(self, *, length: int, limit: int, unit: str) -> None:
+        super().__init__(f"{length} {unit}, at most {limit}")
+        self.length = length
+        self.limit = limit
+        self.unit = unit
+
+
+class UnknownModel(BadRequest):
+    """The catalogue has no such model (any more)."""
+
+    def __init__(self, model: str, known: tuple[str, ...]) -> None:
+        super().__init__(model)
+        self.model = model
+        self.known = known
+
+
+class OutOfRange(BadRequest):
+    """An option outside its documented range, inclusive at both ends."""
+
+    def __init__(self, option: str, *, low: float, high: float) -> None:
+        super().__init__(f"{option} must lie between {low:g} and {high:g}")
+        self.option = option
+        self.low = low
+        self.high = high
+
+
+class AttachmentRefused(BadRequest):
+    """`reason` is a sentence fragment that follows the file's name: "is not text", "has 90 million pixels; …"."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name} {reason}")
+        self.name = name
+        self.reason = reason
+
+
+class NothingToRepeat(BadRequest):
+    """A button whose stored answer is no longer known."""
+
+
+class NotPermitted(BadRequest):
+    """`needed` says who may: "the person who asked, or a moderator"."""
+
+    def __init__(self, needed: str) -> None:
+        super().__init__(needed)
+        self.needed = needed
+
+
+class ProviderError(BotError):
+    """The MiniToolAI API failed. `detail` is the API's own message, for the log and never for users."""
+
+    def __init__(self, detail: str = "", *, status: int | None = None) -> None:
+        super().__init__(detail or type(self).__name__)
+        self.detail = detail
+        self.status = status
+
+
+class ProviderUnreachable(ProviderError):
+    """No connection, or no answer in time."""
+
+
+class ProviderRejected(ProviderError):
+    """400, 413, 422: the API will not take this request."""
+
+
+class ProviderKeyRefused(ProviderError):
+    """401, 403: the operator's key."""
+
+
+class ProviderOutOfCredit(ProviderError):
+    """402: the operator's balance."""
+
+
+class ProviderModelGone(ProviderError):
+    """404: the API does not know the model, or the address."""
+
+
+class ProviderBusy(ProviderError):
+    """429 after the retries. `retry_after_s` is what the API asked for, if it did."""
+
+    def __init__(self, detail: str = "", *, retry_after_s: float | None = None) -> None:
+        super().__init__(detail, status=429)
+        self.retry_after_s = retry_after_s
+
+
+class ProviderFailed(ProviderError):
+    """5xx after the retries, or a status that the API does not document."""
+
+
+class StreamFailed(ProviderError):
+    """The answer had begun. What came before stays visible, marked as cut off."""
+
+
+class StreamBroken(StreamFailed):
+    """The connection was lost, the body unreadable, or the end not one that the API documents."""
+
+
+class StreamStalled(StreamFailed):
+    """Nothing came for `silent_s` seconds."""
+
+    def __init__(self, *, silent_s: float) -> None:
+        super().__init__(f"nothing for {silent_s:g} s")
+        self.silent_s = silent_s
+
+
+class StreamEmpty(StreamFailed):
+    """The answer ended without a word."""
+
+
+class StreamReported(StreamFailed):
+    """The stream carried an error object."""
+
+
+class DeliveryError(BotError):
+    """Discord would not take it. `code` is Discord's JSON error code, 0 where it gave none."""
+
+    def __init__(self, detail: str = "", *, status: int = 0, code: int = 0) -> None:
+        super().__init__(detail or type(self).__name__)
+        self.detail = detail
+        self.status = status
+        self.code = code
+
+
+class MessageGone(DeliveryError):
+    """The message, its channel or its server was deleted."""
+
+
+class DeliveryForbidden(DeliveryError):
+    """The bot lacks a permission there."""
+
+
+class TokenExpired(DeliveryError):
+    """The interaction's 15 minutes are over."""
+
+
+class DeliveryRefused(DeliveryError):
+    """Discord refuses the body: a fault of ours."""
+
+
+class DeliveryUnavailable(DeliveryError):
+    """5xx, 429 or no connection, after the retries."""
