@@ -82,7 +82,7 @@ class GatewaySource(Protocol):
         ...
 
     def bot_receives(self, event: Event) -> bool:
-        """Whether the bot may know of `event` at all: by membership, VIEW_CHANNEL and `user_ids`. Intents come on top."""
+        """Whether the bot may know of `event` at all: by membership, VIEW_CHANNEL, `user_ids`. Intents come on top."""
         ...
 
 
