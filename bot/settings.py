@@ -1,0 +1,442 @@
+"""The environment as one frozen value.
+
+One table, `VARIABLES`, holds what there is to set: `Settings.load` reads by it, and `python -m bot.settings` prints
+`.env.example` from it. Values that depend on the catalogue (is DEFAULT_MODEL a model?) are checked by the catalogue.
+"""
+
+import os
+import re
+import sys
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+from bot.errors import SettingsError
+
+LogFormat = Literal["human", "json"]
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+BYTES_PER_KB: Final = 1_000
+BYTES_PER_MB: Final = 1_000_000
+PIXELS_PER_MEGAPIXEL: Final = 1_000_000
+
+_PERSONA: Final = (
+    "You are a helpful assistant in a Discord server. Answer in the language of the question, briefly unless asked for "
+    "more, and in Discord's Markdown: headings, lists, quotes and fenced code with its language; no HTML, no LaTeX."
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """Everything the operator decides, checked. `VARIABLES` explains each field; secrets are kept out of `repr`."""
+
+    discord_token: str = field(repr=False)
+    minitoolai_api_key: str = field(repr=False)
+    discord_api_url: str
+    minitoolai_api_url: str
+    database_file: Path
+    catalog_file: Path | None
+    default_model: str | None
+    persona: str
+    history_tokens: int
+    history_images: int
+    max_answer_tokens: int
+    max_answer_tokens_limit: int
+    max_messages: int
+    file_limit_bytes: int
+    image_limit_bytes: int
+    image_limit_pixels: int
+    chat_connect_timeout_s: float
+    chat_first_byte_timeout_s: float
+    chat_gap_timeout_s: float
+    chat_total_timeout_s: float
+    chat_retries: int
+    max_open_answers: int
+    log_level: LogLevel
+    log_format: LogFormat
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The values that no log line may show."""
+        return tuple(getattr(self, variable.field) for variable in VARIABLES if variable.secret)
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str]) -> "Settings":
+        """Read and check every variable; one that is absent, empty or blank has its default.
+
+        Raises:
+            SettingsError: at least one variable is missing or wrong; the message names all of them.
+        """
+        values: dict[str, Any] = {}
+        problems: list[str] = []
+        for variable in VARIABLES:
+            try:
+                values[variable.field] = variable.read(environ)
+            except ValueError as problem:
+                problems.append(f"{variable.name} {problem}")
+        problems += _conflicts(values)
+        if problems:
+            raise SettingsError(problems)
+        return cls(**values)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Variable:
+    """One environment variable.
+
+    `parse` gets the stripped, non-empty text and raises ValueError with words that follow the variable's name; a
+    secret's parser never repeats the text. `default` is the text read in place of an unset variable; None makes the
+    variable required, and an empty default makes it optional, with the value None.
+    """
+
+    name: str
+    field: str
+    parse: Callable[[str], object]
+    help: str
+    default: str | None = None
+    unit: str = ""
+    secret: bool = False
+
+    def read(self, environ: Mapping[str, str]) -> object:
+        """The variable's value.
+
+        Raises:
+            ValueError: it is missing or wrong; the words follow the variable's name.
+        """
+        text = environ.get(self.name, "").strip() or self.default
+        if text is None:
+            raise ValueError(f"is missing: {self.help[0].lower()}{self.help[1:]}")
+        return self.parse(text) if text else None
+
+
+def environment(folder: Path | None = None) -> dict[str, str]:
+    """The process's environment laid over the `.env` file of `folder` (the working directory), if it has one.
+
+    Raises:
+        SettingsError: the file is not UTF-8 text.
+    """
+    file = (folder or Path.cwd()) / ".env"
+    try:
+        # Not interpolated: a token is taken as it stands, even with a dollar in it. Some editors write a byte order mark.
+        written = dotenv_values(file, interpolate=False, encoding="utf-8-sig") if file.is_file() else {}
+    except UnicodeDecodeError as cause:
+        raise SettingsError([f"{file} is not UTF-8 text: save it again with that encoding"]) from cause
+    return {name: value for name, value in written.items() if value is not None} | dict(os.environ)
+
+
+def _discord_token(text: str) -> str:
+    token = _secret(re.sub(r"^Bot\s+", "", text))
+    # Told apart only from what people copy by mistake: tokens have changed their shape before.
+    if token.isdigit():
+        raise ValueError("is an application's id; the token is on the page “Bot” of Discord's developer portal")
+    if re.fullmatch(r"[0-9a-f]{64}", token):
+        raise ValueError("is an application's public key; the token is on the page “Bot” of Discord's developer portal")
+    return token
+
+
+def _api_key(text: str) -> str:
+    return _secret(re.sub(r"^Bearer\s+", "", text))
+
+
+def _secret(text: str) -> str:
+    """A secret must fit into an HTTP header; whitespace or a quote inside is a slip in copying."""
+    if not re.fullmatch(r"[!-~]+", text) or any(quote in text for quote in "\"'`"):
+        raise ValueError("holds whitespace, quotes or characters beyond ASCII: copy it again, without quotes around it")
+    return text
+
+
+def _url(text: str) -> str:
+    # The text is not repeated in the message: an address may carry a password.
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # brackets or a port that mean nothing
+        usable = False
+    if not usable or re.search(r"[\s?#]", text):
+        raise ValueError("must be an address such as https://example.org/api, without a query")
+    return text.rstrip("/")
+
+
+def _sqlite_file(text: str) -> Path:
+    if not text.startswith("sqlite:///") or text in ("sqlite:///", "sqlite:///:memory:"):
+        raise ValueError(
+            "must name an SQLite file: sqlite:///data/bot.db below the working directory, or sqlite:////var/lib/bot.db"
+        )
+    return Path(text.removeprefix("sqlite:///"))
+
+
+def _file(text: str) -> Path:
+    path = Path(text)
+    try:
+        found = path.is_file()
+    except OSError as cause:  # a name too long, a folder that may not be entered
+        raise ValueError(f"cannot be read: {cause.strerror}") from cause
+    if not found:
+        raise ValueError(f"names no file: {text}")
+    return path
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def _whole(low: int, high: int, *, times: int = 1) -> Callable[[str], int]:
+    """A whole number between the bounds, in the variable's unit; the value is `times` as large."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}, not {text!r}")
+        return int(text) * times
+
+    return parse
+
+
+def _seconds(low: float, high: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or not low <= float(text) <= high:
+            raise ValueError(f"must be a number of seconds from {low:g} to {high:g}, not {text!r}")
+        return float(text)
+
+    return parse
+
+
+def _one_of(*words: str, fold: Callable[[str], str]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if fold(text) not in words:
+            raise ValueError(f"must be one of {', '.join(words)}, not {text!r}")
+        return fold(text)
+
+    return parse
+
+
+def _conflicts(values: Mapping[str, Any]) -> list[str]:
+    """What is wrong between variables, each of which is right alone."""
+    usual, limit = values.get("max_answer_tokens"), values.get("max_answer_tokens_limit")
+    if usual is not None and limit is not None and usual > limit:
+        return [f"MAX_ANSWER_TOKENS is {usual}, more than MAX_ANSWER_TOKENS_LIMIT allows, which is {limit}"]
+    return []
+
+
+VARIABLES: Final[tuple[Variable, ...]] = (
+    Variable(
+        name="DISCORD_TOKEN",
+        field="discord_token",
+        parse=_discord_token,
+        secret=True,
+        help="Copy the bot's token from the page “Bot” of your application at https://discord.com/developers/applications.",
+    ),
+    Variable(
+        name="MINITOOLAI_API_KEY",
+        field="minitoolai_api_key",
+        parse=_api_key,
+        secret=True,
+        help="Copy the API key from your account at https://minitoolai.com; every answer is paid from its balance.",
+    ),
+    Variable(
+        name="DISCORD_API_URL",
+        field="discord_api_url",
+        parse=_url,
+        default="https://discord.com/api/v10",
+        help="Where Discord's API is, for a REST proxy or a stand-in. The gateway's address is asked there too.",
+    ),
+    Variable(
+        name="MINITOOLAI_API_URL",
+        field="minitoolai_api_url",
+        parse=_url,
+        default="https://minitoolai.com/api",
+        help="Where the MiniToolAI API is.",
+    ),
+    Variable(
+        name="DATABASE_URL",
+        field="database_file",
+        parse=_sqlite_file,
+        default="sqlite:///data/bot.db",
+        help="The SQLite file that remembers conversations; three slashes for a path below the working directory, four "
+        "for an absolute one. It is created when absent.",
+    ),
+    Variable(
+        name="CATALOG_FILE",
+        field="catalog_file",
+        parse=_file,
+        default="",
+        help="A TOML file laid over bot/catalog.toml, for new models and prices.",
+    ),
+    Variable(
+        name="DEFAULT_MODEL",
+        field="default_model",
+        parse=_text,
+        default="",
+        help="The model that answers when none is chosen; unset, the catalogue's own.",
+    ),
+    Variable(
+        name="PERSONA",
+        field="persona",
+        parse=_text,
+        default=_PERSONA,
+        help="The developer message: what every conversation begins with. It is sent, and paid for, each time.",
+    ),
+    Variable(
+        name="HISTORY_TOKENS",
+        field="history_tokens",
+        parse=_whole(0, 1_000_000),
+        default="6000",
+        unit="tokens",
+        help="How much of the conversation so far is sent along with a question, at most.",
+    ),
+    Variable(
+        name="HISTORY_IMAGES",
+        field="history_images",
+        parse=_whole(0, 20),
+        default="4",
+        unit="images",
+        help="How many of the conversation's earlier images are sent along, at most.",
+    ),
+    Variable(
+        name="MAX_ANSWER_TOKENS",
+        field="max_answer_tokens",
+        parse=_whole(1, 100_000),
+        default="1000",
+        unit="tokens",
+        help="How long an answer may grow when the member says nothing about it.",
+    ),
+    Variable(
+        name="MAX_ANSWER_TOKENS_LIMIT",
+        field="max_answer_tokens_limit",
+        parse=_whole(1, 100_000),
+        default="4000",
+        unit="tokens",
+        help="The longest answer that a member can ask for with max_tokens.",
+    ),
+    Variable(
+        name="MAX_MESSAGES",
+        field="max_messages",
+        parse=_whole(1, 20),
+        default="5",
+        unit="messages of 2,000 characters",
+        help="An answer that needs more messages than this comes as a file.",
+    ),
+    Variable(
+        name="FILE_LIMIT_KB",
+        field="file_limit_bytes",
+        parse=_whole(1, 10_000, times=BYTES_PER_KB),
+        default="200",
+        unit="kB of 1,000 bytes",
+        help="The largest text file that is read.",
+    ),
+    Variable(
+        name="IMAGE_LIMIT_MB",
+        field="image_limit_bytes",
+        parse=_whole(1, 100, times=BYTES_PER_MB),
+        default="20",
+        unit="MB of 1,000,000 bytes",
+        help="The largest image that is accepted.",
+    ),
+    Variable(
+        name="IMAGE_LIMIT_MEGAPIXELS",
+        field="image_limit_pixels",
+        parse=_whole(1, 500, times=PIXELS_PER_MEGAPIXEL),
+        default="50",
+        unit="megapixels",
+        help="The most pixels (width × height) that an image may have.",
+    ),
+    Variable(
+        name="CHAT_CONNECT_TIMEOUT_S",
+        field="chat_connect_timeout_s",
+        parse=_seconds(0.1, 600),
+        default="10",
+        unit="seconds",
+        help="How long to wait for a connection to the MiniToolAI API.",
+    ),
+    Variable(
+        name="CHAT_FIRST_BYTE_TIMEOUT_S",
+        field="chat_first_byte_timeout_s",
+        parse=_seconds(0.1, 3600),
+        default="60",
+        unit="seconds",
+        help="How long to wait for an answer's first byte.",
+    ),
+    Variable(
+        name="CHAT_GAP_TIMEOUT_S",
+        field="chat_gap_timeout_s",
+        parse=_seconds(0.1, 3600),
+        default="60",
+        unit="seconds",
+        help="How long an answer may pause before it counts as stalled.",
+    ),
+    Variable(
+        name="CHAT_TOTAL_TIMEOUT_S",
+        field="chat_total_timeout_s",
+        parse=_seconds(1, 3600),
+        default="600",
+        unit="seconds",
+        help="How long an answer may take as a whole. Discord lets the bot edit a reply for 900 seconds.",
+    ),
+    Variable(
+        name="CHAT_RETRIES",
+        field="chat_retries",
+        parse=_whole(0, 10),
+        default="3",
+        unit="retries after the first attempt",
+        help="How often a request is repeated that failed before its first byte. None is repeated after it.",
+    ),
+    Variable(
+        name="MAX_OPEN_ANSWERS",
+        field="max_open_answers",
+        parse=_whole(1, 100_000),
+        default="1000",
+        unit="answers",
+        help="How many answers may be written at once; whoever asks beyond that is told to wait.",
+    ),
+    Variable(
+        name="LOG_LEVEL",
+        field="log_level",
+        parse=_one_of("DEBUG", "INFO", "WARNING", "ERROR", fold=str.upper),
+        default="INFO",
+        help="The least severe log line that is written: DEBUG, INFO, WARNING or ERROR.",
+    ),
+    Variable(
+        name="LOG_FORMAT",
+        field="log_format",
+        parse=_one_of("human", "json", fold=str.lower),
+        default="human",
+        help="How log lines look: human, or json with one object a line.",
+    ),
+)
+
+
+def example() -> str:
+    """The text of `.env.example`."""
+    head = _comment(
+        "Copy this file to .env and fill in what is required. A variable of the real environment wins over the file.",
+        "Written by `python -m bot.settings > .env.example`; what it says is the table in that module.",
+    )
+    return head + "".join(_entry(variable) for variable in VARIABLES)
+
+
+def _entry(variable: Variable) -> str:
+    notes = [variable.help]
+    if variable.unit:
+        notes.append(f"Unit: {variable.unit}.")
+    if variable.default is None:
+        return "\n" + _comment(*notes, "Required.") + f"{variable.name}=\n"
+    default = variable.default or "none"
+    notes.append(f"Default: {default if len(default) < 80 else 'the text below'}")
+    return "\n" + _comment(*notes) + f"# {variable.name}={_quoted(variable.default)}\n"
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if " " in text else text
+
+
+def _comment(*paragraphs: str) -> str:
+    lines = [line for text in paragraphs for line in textwrap.wrap(text, width=116, break_on_hyphens=False)]
+    return "".join(f"# {line}\n" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(example())
