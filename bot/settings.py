@@ -122,7 +122,7 @@ def environment(folder: Path | None = None) -> dict[str, str]:
     """
     file = (folder or Path.cwd()) / ".env"
     try:
-        # Not interpolated: a token is taken as it stands, even with a dollar in it. Some editors write a byte order mark.
+        # Not interpolated: a token is taken as it stands, even with a dollar in it. Some editors write a BOM.
         written = dotenv_values(file, interpolate=False, encoding="utf-8-sig") if file.is_file() else {}
     except UnicodeDecodeError as cause:
         raise SettingsError([f"{file} is not UTF-8 text: save it again with that encoding"]) from cause
