@@ -1,0 +1,207 @@
+"""The models and their prices: data from `catalog.toml`, over which an operator lays a file of their own."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from bot.errors import SettingsError, UnknownModel
+from bot.money import NanoDollars, as_dollars, token_cost
+
+SHIPPED: Final = Path(__file__).with_name("catalog.toml")
+
+CHOICE_NAME_LIMIT: Final = 100
+"""Discord's limit for the name of a command option's choice, in characters."""
+
+CHOICES_LIMIT: Final = 25
+"""Discord's limit for the choices of one option."""
+
+_PRICE_UNIT_TOKENS: Final = 1_000_000
+
+_DATE: Final = re.compile(r"-\d{4}-\d{2}-\d{2}$")
+"""The API answers with a dated name, `gpt-4o-mini-2024-07-18`, to a question put to `gpt-4o-mini`."""
+
+_KINDS: Final[Mapping[str, type]] = MappingProxyType(
+    {
+        "label": str,
+        "input_nano": int,
+        "output_nano": int,
+        "context_tokens": int,
+        "output_tokens": int,
+        "sees_images": bool,
+    }
+)
+_OPTIONAL_KINDS: Final[Mapping[str, type]] = MappingProxyType({"stands_in": str, "retired": bool})
+_LOWEST: Final[Mapping[str, int]] = MappingProxyType(
+    {"input_nano": 0, "output_nano": 0, "context_tokens": 1, "output_tokens": 1}
+)
+_KIND_NAMES: Final[Mapping[type, str]] = MappingProxyType({str: "text", int: "a whole number", bool: "true or false"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChatModel:
+    """`input_nano` and `output_nano` are nano-dollars a token; `context_tokens` holds question and answer together.
+
+    `stands_in` is the id of the model that answers in its place when there are images and it cannot see.
+    """
+
+    id: str
+    label: str
+    input_nano: int
+    output_nano: int
+    context_tokens: int
+    output_tokens: int
+    sees_images: bool
+    stands_in: str | None = None
+
+    def price(self, *, input_tokens: int, output_tokens: int) -> NanoDollars:
+        """The exact price of so many tokens. ValueError where a count is negative."""
+        return token_cost(
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
+            input_nano=self.input_nano,
+            output_nano=self.output_nano,
+        )
+
+    @property
+    def price_in_words(self) -> str:
+        """For people: `$0.15 in, $0.60 out per 1M tokens`."""
+        into = as_dollars(self.price(input_tokens=_PRICE_UNIT_TOKENS, output_tokens=0))
+        out = as_dollars(self.price(input_tokens=0, output_tokens=_PRICE_UNIT_TOKENS))
+        return f"{into} in, {out} out per 1M tokens"
+
+    @property
+    def choice_name(self) -> str:
+        """Label and price, within Discord's limit; where it is too long the label gives way, never the price."""
+        price = f" ({self.price_in_words})"
+        room = CHOICE_NAME_LIMIT - len(price)
+        label = self.label if len(self.label) <= room else self.label[: room - 1].rstrip() + "…"
+        return label + price
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Catalog:
+    """What can be asked for now: retired models are left out. `default` is one of `chat_models`."""
+
+    chat_models: tuple[ChatModel, ...]
+    default: ChatModel
+
+    @classmethod
+    def load(cls, override: Path | None = None) -> "Catalog":
+        """The shipped catalogue with `override` laid over it: key by key, so a new price needs one line.
+
+        Raises:
+            SettingsError: every mistake of either file, each with its file and key.
+        """
+        sources = [SHIPPED] if override is None else [SHIPPED, override]
+        return _Reader(sources).catalog()
+
+    def chat_model(self, name: str) -> ChatModel:
+        """The model of that id, or of that id with a date as the API reports it. UnknownModel otherwise."""
+        wanted = (name, _DATE.sub("", name))
+        found = next((model for key in wanted for model in self.chat_models if model.id == key), None)
+        if found is None:
+            raise UnknownModel(name, tuple(model.id for model in self.chat_models))
+        return found
+
+    def for_images(self, model: ChatModel) -> ChatModel | None:
+        """The model that answers a question with images put to `model`: itself, its stand-in, or nobody."""
+        if model.sees_images:
+            return model
+        return self.chat_model(model.stands_in) if model.stands_in is not None else None
+
+
+class _Reader:
+    """Reads the files in their order and collects every mistake before it complains."""
+
+    def __init__(self, sources: list[Path]) -> None:
+        self._problems: list[str] = []
+        self._origins: dict[str, Path] = {}
+        self._tables: dict[str, dict[str, Any]] = {}
+        self._default: Any = None
+        for source in sources:
+            self._lay_over(source)
+
+    def catalog(self) -> Catalog:
+        self._complain()
+        models = {key: model for key in self._tables if (model := self._model(key)) is not None}
+        self._complain()
+        for model in models.values():
+            self._check_stand_in(model, models)
+        if not isinstance(self._default, str) or self._default not in models:
+            self._problem("default_chat_model", f"{self._default!r} is none of {', '.join(models) or 'the models'}")
+        if len(models) > CHOICES_LIMIT:
+            self._problem("chat", f"has {len(models)} models, Discord offers at most {CHOICES_LIMIT}: retire some")
+        self._complain()
+        return Catalog(chat_models=tuple(models.values()), default=models[self._default])
+
+    def _complain(self) -> None:
+        if self._problems:
+            raise SettingsError(self._problems)
+
+    def _problem(self, key: str, what: str) -> None:
+        origin = self._origins.get(key) or self._origins.get(key.rpartition(".")[0]) or SHIPPED
+        self._problems.append(f"{origin}: {key} {what}")
+
+    def _lay_over(self, source: Path) -> None:
+        try:
+            data = tomllib.loads(source.read_text(encoding="utf-8"))
+        except OSError as error:
+            self._problems.append(f"{source}: cannot be read: {error.strerror or error}")
+            return
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            self._problems.append(f"{source}: is not valid TOML: {error}")
+            return
+        for key, value in data.items():
+            self._origins[key] = source
+            if key == "default_chat_model":
+                self._default = value
+            elif key == "chat" and isinstance(value, dict):
+                self._lay_over_models(source, value)
+            else:
+                self._problem(key, "is not a key of the catalogue")
+
+    def _lay_over_models(self, source: Path, models: dict[str, Any]) -> None:
+        for name, table in models.items():
+            where = f"chat.{name}"
+            self._origins[where] = source
+            if not isinstance(table, dict):
+                self._problem(where, "must be a table")
+                continue
+            for key, value in table.items():
+                self._origins[f"{where}.{key}"] = source
+                self._tables.setdefault(name, {})[key] = value
+
+    def _model(self, name: str) -> ChatModel | None:
+        """The model of that name; None where it is retired or wrong."""
+        table = self._tables[name]
+        before = len(self._problems)
+        for key in _KINDS:
+            if key not in table:
+                self._problem(f"chat.{name}.{key}", "is missing")
+        for key, value in table.items():
+            self._check_value(f"chat.{name}.{key}", key, value)
+        if len(self._problems) > before or table.get("retired", False):
+            return None
+        return ChatModel(id=name, **{key: value for key, value in table.items() if key != "retired"})
+
+    def _check_value(self, where: str, key: str, value: object) -> None:
+        kind = _KINDS.get(key) or _OPTIONAL_KINDS.get(key)
+        if kind is None:
+            self._problem(where, "is not a key of a model")
+        elif type(value) is not kind:  # exactly: true is an int to isinstance
+            self._problem(where, f"must be {_KIND_NAMES[kind]}, not {value!r}")
+        elif isinstance(value, int) and value < _LOWEST.get(key, 0):
+            self._problem(where, f"must be at least {_LOWEST[key]}, not {value}")
+
+    def _check_stand_in(self, model: ChatModel, models: dict[str, ChatModel]) -> None:
+        if model.stands_in is None:
+            return
+        where = f"chat.{model.id}.stands_in"
+        if model.stands_in not in models:
+            self._problem(where, f"names {model.stands_in!r}, which is no model of the catalogue, or is retired")
+        elif not models[model.stands_in].sees_images:
+            self._problem(where, f"names {model.stands_in!r}, which cannot see images either")
