@@ -299,6 +299,7 @@ TRANSLATION: Final[dict[type[aiohttp.ClientError], tuple[type[ProviderError], bo
     aiohttp.ClientPayloadError: (ProviderUnreachable, True),
     aiohttp.ClientResponseError: (ProviderFailed, False),
     aiohttp.InvalidURL: (ProviderFailed, False),
+    aiohttp.NonHttpUrlClientError: (ProviderFailed, False),
     aiohttp.RedirectClientError: (ProviderFailed, False),
 }
 """aiohttp's errors by family. The nearest ancestor decides."""
