@@ -172,15 +172,17 @@ def _zlib_stream() -> _Encoder:
 
 
 def _zstd_stream() -> _Encoder:
-    """Raises ModuleNotFoundError without the zstandard package, which clients do not need either."""
-    zstandard = importlib.import_module("zstandard")
+    """With what discord.py would use: the zstandard package, else Python 3.14's own module.
+
+    Raises ModuleNotFoundError where there is neither; then no client here asks for it.
+    """
+    try:
+        zstandard = importlib.import_module("zstandard")
+    except ModuleNotFoundError:
+        stream = importlib.import_module("compression.zstd").ZstdCompressor()
+        return lambda payload: bytes(stream.compress(payload, mode=stream.FLUSH_BLOCK))
     stream = zstandard.ZstdCompressor().compressobj()
-
-    def encode(payload: bytes) -> bytes:
-        frame: bytes = stream.compress(payload) + stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
-        return frame
-
-    return encode
+    return lambda payload: bytes(stream.compress(payload) + stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK))
 
 
 _ENCODERS: Final[Mapping[str, Callable[[], _Encoder]]] = {
@@ -316,7 +318,7 @@ class Gateway:
 
     `url` (ws://…) is what READY names for resuming; whoever serves `handle` sets it before the first client comes.
     `application_flags` say which privileged intents are granted. `clock` gives seconds and times heartbeats, identifies
-    and expiry. With `acknowledges_heartbeats` off, clients see a connection that has gone silent.
+    and expiry; it is not the world's clock, which tests set forward and every client would then seem silent. With `acknowledges_heartbeats` off, clients see a connection that has gone silent.
     """
 
     def __init__(self, world: GatewaySource, clock: Callable[[], float] = time.monotonic) -> None:

@@ -365,22 +365,35 @@ async def test_an_identify_before_its_five_seconds_are_over_is_counted(
     assert gateway.session_start_limit()["remaining"] == 997
 
 
-@pytest.mark.parametrize("compress", ["zlib-stream"])
-async def test_a_compressed_stream_is_one_stream_flushed_at_each_payload(
-    gateway: Gateway, world: FakeWorld, compress: str
-) -> None:
-    inflate = zlib.decompressobj()
+async def compressed_names(gateway: Gateway, compress: str, expand: Callable[[bytes], bytes]) -> list[str | None]:
+    """The names of the first three payloads, each of which has to come whole in its own frame."""
     async with (
         aiohttp.ClientSession() as http,
         http.ws_connect(f"{gateway.url}?v=10&encoding=json&compress={compress}") as socket,
     ):
-        names = []
         await socket.send_str(orjson.dumps({"op": 2, "d": {"token": "right.token", "intents": 1}}).decode())
-        for _ in range(3):
-            frame = await socket.receive_bytes(timeout=WAIT_S)
-            assert frame.endswith(b"\x00\x00\xff\xff")
-            names.append(orjson.loads(inflate.decompress(frame))["t"])
-        assert names == [None, "READY", "GUILD_CREATE"]
+        return [orjson.loads(expand(await socket.receive_bytes(timeout=WAIT_S)))["t"] for _ in range(3)]
+
+
+async def test_zlib_is_one_stream_flushed_at_each_payload(gateway: Gateway) -> None:
+    inflate = zlib.decompressobj()
+
+    def expand(frame: bytes) -> bytes:
+        assert frame.endswith(b"\x00\x00\xff\xff")
+        return inflate.decompress(frame)
+
+    assert await compressed_names(gateway, "zlib-stream", expand) == [None, "READY", "GUILD_CREATE"]
+
+
+async def test_zstd_is_one_stream_flushed_at_each_payload(gateway: Gateway) -> None:
+    context = discord.utils._ActiveDecompressionContext()
+    if context.COMPRESSION_TYPE != "zstd-stream":
+        pytest.skip("neither the zstandard package nor Python 3.14")
+
+    def expand(frame: bytes) -> bytes:
+        return (context.decompress(frame) or "").encode()
+
+    assert await compressed_names(gateway, "zstd-stream", expand) == [None, "READY", "GUILD_CREATE"]
 
 
 async def test_an_unknown_compression_is_refused_before_the_upgrade(gateway: Gateway) -> None:
