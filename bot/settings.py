@@ -39,7 +39,7 @@ class Settings:
     minitoolai_api_key: str = field(repr=False)
     discord_api_url: str
     minitoolai_api_url: str
-    database_file: Path
+    database_url: str
     catalog_file: Path | None
     default_model: str | None
     persona: str
@@ -162,12 +162,13 @@ def _url(text: str) -> str:
     return text.rstrip("/")
 
 
-def _sqlite_file(text: str) -> Path:
-    if not text.startswith("sqlite:///") or text in ("sqlite:///", "sqlite:///:memory:"):
+def _sqlite_url(text: str) -> str:
+    # The storage opens it; its looks are checked here to be named along with what else is wrong.
+    if not text.startswith("sqlite:///") or text.endswith("/") or ":memory:" in text:
         raise ValueError(
             "must name an SQLite file: sqlite:///data/bot.db below the working directory, or sqlite:////var/lib/bot.db"
         )
-    return Path(text.removeprefix("sqlite:///"))
+    return text
 
 
 def _file(text: str) -> Path:
@@ -253,8 +254,8 @@ VARIABLES: Final[tuple[Variable, ...]] = (
     ),
     Variable(
         name="DATABASE_URL",
-        field="database_file",
-        parse=_sqlite_file,
+        field="database_url",
+        parse=_sqlite_url,
         default="sqlite:///data/bot.db",
         help="The SQLite file that remembers conversations; three slashes for a path below the working directory, four "
         "for an absolute one. It is created when absent.",

@@ -351,7 +351,7 @@ def expires_at(url: str) -> float | None:
     return float(int(text, 16)) if re.fullmatch(r"[0-9a-fA-F]{1,12}", text) else None
 
 
-def is_fresh(url: str, *, now: float, margin_s: float = 0.0) -> bool:
+def is_fresh(url: str, now: float, margin_s: float = 0.0) -> bool:
     """Whether the address will still work in `margin_s` seconds; one without a signature is taken to."""
     end = expires_at(url)
     return end is None or now + margin_s < end

@@ -56,6 +56,8 @@ class Files:
         self.requests: list[str] = []
         self.reached = asyncio.Event()
         self.meeting = asyncio.Barrier(3)
+        self.met = 0
+        self.most_waiting = 0
         self.address = ""
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -72,7 +74,9 @@ class Files:
             case "short":
                 return await self._short(request)
             case _ if name.startswith("together"):
+                self.most_waiting = max(self.most_waiting, len(self.requests) - self.met)
                 await self.meeting.wait()
+                self.met += 1
             case _ if name.isdigit():
                 return web.Response(status=int(name))
         return web.Response(body=self.bodies[name], content_type="application/octet-stream")
@@ -154,9 +158,11 @@ async def test_several_pictures_are_read_at_once_and_told_in_order(files: Files,
     assert [facts.width for facts in await attachments.inspect_images(refs)] == [3, 1, 2]
 
 
-async def test_more_pictures_than_slots_wait_for_their_turn(files: Files, attachments: Attachments):
-    refs = [files.ref(f"{width}px", picture("png", width, 1)) for width in range(1, 21)]
-    assert [facts.width for facts in await attachments.inspect_images(refs)] == list(range(1, 21))
+async def test_no_more_are_read_at_once_than_there_are_slots(files: Files, session: aiohttp.ClientSession):
+    narrow = Attachments(session, AttachmentLimits(image_bytes=1_000, image_pixels=100, text_bytes=9, at_once=3))
+    refs = [files.ref(f"together{width}", picture("png", width, 1)) for width in range(1, 13)]
+    assert [facts.width for facts in await narrow.inspect_images(refs)] == list(range(1, 13))
+    assert files.most_waiting == 3
 
 
 async def test_of_several_refusals_the_first_in_order_is_told(files: Files, attachments: Attachments):
