@@ -40,6 +40,7 @@ CREATE TABLE answers (
     question TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('running', 'done', 'stopped', 'failed', 'cut')),
     turn_id BIGINT,
+    interaction_token TEXT,
     updated_at_us BIGINT NOT NULL
 );
 
