@@ -123,8 +123,9 @@ class Gate(Protocol):
 class Bucket:
     """One bucket's window, as far as it is known.
 
-    GROWTH is spaced evenly over the window, counted from the FIRST or GROWTH before it. GROWTH and FIRST leave the window's last request to FINAL. Before the first
-    header only one request that is not FINAL flies at a time, so that a lower limit than presumed is learned in time.
+    GROWTH is spaced evenly over the window, counted from the FIRST or GROWTH before it. Both leave the window's last
+    request to FINAL. Before the first header only one request that is not FINAL flies at a time, so that a lower limit
+    than presumed is learned in time.
     """
 
     def __init__(self, *, limit: int, window_s: float, known: bool = False) -> None:
