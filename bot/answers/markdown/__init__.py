@@ -1,0 +1,5 @@
+"""Markdown answers in pieces that Discord can show. `Pages` grows with the stream; `split` is for whole texts."""
+
+from bot.answers.markdown.pages import Pages, split
+
+__all__ = ["Pages", "split"]

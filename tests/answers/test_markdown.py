@@ -1,0 +1,464 @@
+"""The rules of cutting Markdown into pages. The judges below are written apart from the code that they judge."""
+
+import re
+
+import pytest
+import regex
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.answers.markdown import Pages, split
+from bot.delivery.messages import utf16_length
+
+WORDS = [
+    "word",
+    "snake_case",
+    "2 * 3",
+    "2*3*4",
+    "naïve",
+    "数学",
+    "。",
+    "👨‍👩‍👧",
+    "🇩🇪",
+    "👍🏽",
+    "é",
+    "\\*",
+    "\\",
+    "Hello.",
+    "a<b",
+    " ",
+]
+MARKS = ["*", "**", "***", "_", "__", "~~", "||", "`", "``", "```", "````", "[", "](", ")", "<", ">", "|", "!["]
+BLOCKS = [
+    "\n",
+    "\n\n",
+    "\n\n\n",
+    "\n- ",
+    "\n* ",
+    "\n1. ",
+    "\n  - ",
+    "\n# ",
+    "\n> ",
+    "\n>>> ",
+    "\n-# ",
+    "\n---\n",
+    "\n```",
+    "\n```py\n",
+    "\n```\n",
+    "\n````md\n",
+    "\n````\n",
+    "\n  ```js\n",
+    "\n> ```\n",
+    "\n- ```\n",
+    "```\n",
+    "\n| a | b |\n|---|---|\n",
+    "\n| 1 | 2 |",
+    "\t",
+    "\r\n",
+]
+WHOLES = [
+    "**bold words**",
+    "*it*",
+    "`code here`",
+    "``a ` b``",
+    "[text](https://example.org/a_b)",
+    "https://example.org/a*b_c?d=e",
+    "<@123>",
+    "<:smile:12>",
+    "<t:1700000000:R>",
+    "<https://example.org>",
+    "||secret||",
+    "~~old~~",
+    "\n```py\nprint(1)\n```\n",
+    "\n> quoted words\n> and more\n",
+    "x" * 60,
+    "word " * 20,
+    "code line\n" * 10,
+    "\n- item" * 8,
+    "Z" + "\u0301" * 30,
+    "\0",
+    "\ud800",
+    "\u200b",
+]
+
+tokens = st.sampled_from([*WORDS, *MARKS, *BLOCKS, *WHOLES])
+markdown = st.lists(st.one_of(tokens, tokens, st.text(max_size=8)), min_size=10, max_size=150).map("".join)
+limits = st.integers(200, 400)
+fuzz = settings(max_examples=150, deadline=None)
+
+
+def clean(text: str) -> str:
+    return re.sub("[\ud800-\udfff]", "\ufffd", text.replace("\0", ""))
+
+
+def fed(text: str, limit: int, sizes: list[int]) -> Pages:
+    pages = Pages(limit)
+    position, turn = 0, 0
+    while position < len(text):
+        size = sizes[turn % len(sizes)]
+        pages.feed(text[position : position + size])
+        position, turn = position + size, turn + 1
+    return pages
+
+
+def states(text: str, limit: int, size: int) -> list[str]:
+    """Everything that a reader could see while `text` arrives."""
+    pages, seen = Pages(limit), []
+    for position in range(0, len(text), size):
+        pages.feed(text[position : position + size])
+        seen.append(pages.open())
+    return seen
+
+
+def fence_left_open(page: str) -> bool:
+    """CommonMark's rule for fences, read line by line, at any indentation and inside of quotes and items."""
+    open_run, open_quoted = "", False
+    for line in page.split("\n"):
+        quoted = re.match(r"[ \t]*>(?!>> )", line) is not None
+        if open_run and open_quoted and line.strip() and not line.lstrip().startswith(">"):
+            open_run = ""
+        if open_run:
+            closer = re.fullmatch(r"[ \t]*(?:>[ \t]?){0,8}[ \t]*(`{3,16})[ \t\r]*", line)
+            if closer and len(closer[1]) >= len(open_run) and (open_quoted or ">" not in line):
+                open_run = ""
+        else:
+            opener = re.fullmatch(
+                r"[ \t]*(?:>[ \t]?){0,8}[ \t]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+){0,4}(`{3,16})[^`]*", line
+            )
+            if opener:
+                open_run, open_quoted = opener[1], quoted
+    return bool(open_run)
+
+
+@given(markdown, limits)
+@fuzz
+def test_no_page_is_over_the_limit_or_blank(text: str, limit: int) -> None:
+    for page in split(text, limit):
+        assert utf16_length(page) <= limit
+        assert page.strip()
+
+
+@given(markdown, limits, st.integers(1, 40))
+@fuzz
+def test_no_state_while_streaming_is_over_the_limit(text: str, limit: int, size: int) -> None:
+    for state in states(text, limit, size):
+        assert utf16_length(state) <= limit
+        assert state == "" or state.strip()
+
+
+@given(markdown, limits, st.lists(st.integers(1, 50), min_size=1, max_size=5))
+@fuzz
+def test_any_chunking_gives_the_same_pages(text: str, limit: int, sizes: list[int]) -> None:
+    pages, whole = fed(text, limit, sizes), fed(text, limit, [len(text) + 1])
+    assert pages.closed == whole.closed
+    assert pages.open(final=True) == whole.open(final=True)
+
+
+@given(markdown, limits, st.lists(st.integers(1, 50), min_size=1, max_size=5))
+@fuzz
+def test_looking_at_the_open_page_changes_nothing(text: str, limit: int, sizes: list[int]) -> None:
+    looked = Pages(limit)
+    closed: tuple[str, ...] = ()
+    for character in text:
+        looked.feed(character)
+        looked.open()
+        assert looked.closed[: len(closed)] == closed
+        closed = looked.closed
+    unseen = fed(text, limit, sizes)
+    assert looked.open() == unseen.open()
+    assert [*closed, looked.open(final=True)] == [*unseen.closed, unseen.open(final=True)]
+
+
+@given(markdown, limits, st.integers(1, 40))
+@fuzz
+def test_every_fence_is_closed_in_every_page_and_state(text: str, limit: int, size: int) -> None:
+    for page in [*split(text, limit), *states(text, limit, size)]:
+        assert not fence_left_open(page)
+
+
+@given(markdown, limits)
+@fuzz
+def test_nothing_is_lost_between_the_pages(text: str, limit: int) -> None:
+    pages, source, position = Pages(limit), clean(text), 0
+    pages.feed(text)
+    last = pages.open(final=True)
+    for page, part in zip(pages.closed, pages._parts, strict=True):
+        assert page == part.prefix + source[part.start : part.end] + part.suffix
+        assert is_droppable(source[position : part.start])
+        position = part.end
+    rest = source[pages._start :].rstrip() if last else ""
+    assert rest in last
+    assert is_droppable(source[position : pages._start])
+    assert rest or is_droppable(source[position:])
+
+
+def is_droppable(gap: str) -> bool:
+    """White space, and a fence's opening or closing line that the page before or after has in its place."""
+    return re.fullmatch(r"\s*([> \t]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*`{3,16}[^`\n]*\s*){0,2}", gap) is not None
+
+
+@given(
+    st.lists(st.sampled_from(["👨‍👩‍👧‍👦", "🇩🇪", "👍🏽", "e\u0301", "x", "각", "1️⃣"]), min_size=100, max_size=400).map(
+        "".join
+    ),
+    limits,
+)
+@fuzz
+def test_no_grapheme_cluster_is_cut(text: str, limit: int) -> None:
+    clusters = [cluster for page in split(text, limit) for cluster in regex.findall(r"\X", page)]
+    assert clusters == regex.findall(r"\X", text)
+
+
+@given(
+    st.lists(
+        st.sampled_from(["**bold**", "~~old~~", "||no||", "plain", "`a * b`", "2 * 3", "**b *i* c**"]), max_size=60
+    )
+)
+@fuzz
+def test_emphasis_is_whole_in_every_page_and_state(words: list[str]) -> None:
+    text = " ".join(words)
+    for page in [*split(text, 200), *states(text, 200, 3)]:
+        for mark in ("**", "~~", "||", "`"):
+            assert page.count(mark) % 2 == 0, page
+        assert "****" not in page
+
+
+@given(st.lists(st.integers(1, 30).map(lambda length: "w" * length), min_size=1, max_size=100))
+@fuzz
+def test_words_are_not_cut_where_there_are_spaces(words: list[str]) -> None:
+    assert " ".join(split(" ".join(words), 200)).split() == words
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "[a link](https://example.org/x?y=z)",
+                "<@123456789>",
+                "<:smile:123456>",
+                "<t:1700000000:R>",
+                "https://example.org/a/b",
+                "word",
+            ]
+        ),
+        min_size=30,
+        max_size=80,
+    )
+)
+@fuzz
+def test_links_and_mentions_are_whole_in_every_page_and_state(words: list[str]) -> None:
+    text = " ".join(words)
+    assert [word for page in split(text, 200) for word in page.split(" ") if word not in ("[a", "")] == [
+        word for word in text.split(" ") if word != "[a"
+    ]
+    for state in states(text, 200, 3):
+        assert state.count("[") == state.count("](") == state.count(")")
+        assert state.count("<") == state.count(">")
+
+
+@given(st.integers(1, 120), limits)
+@fuzz
+def test_every_page_of_a_table_begins_with_its_header(rows: int, limit: int) -> None:
+    header = "| name | value |\n|------|------:|\n"
+    pages = split(header + "".join(f"| row {row} | {row} |\n" for row in range(rows)), limit)
+    shown = []
+    for page in pages:
+        assert page.startswith(header)
+        shown += page.removeprefix(header).split("\n")
+    assert shown == [f"| row {row} | {row} |" for row in range(rows)]
+
+
+def test_a_short_text_is_one_page() -> None:
+    assert split("Hello **there**.\n", 200) == ["Hello **there**."]
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\n", "\0", " \t\r\n" * 500])
+def test_a_blank_text_has_no_pages(text: str) -> None:
+    assert split(text, 200) == []
+
+
+def test_a_limit_too_small_for_what_is_repeated_is_refused() -> None:
+    with pytest.raises(ValueError, match="199"):
+        Pages(199)
+
+
+def test_a_paragraph_end_is_the_best_cut() -> None:
+    first, second = "one two. " * 15 + "end", "three four\n" * 8
+    assert split(f"{first}\n\n\n{second}", 200) == [first, second.strip()]
+
+
+def test_a_line_end_is_better_than_a_sentence_end() -> None:
+    first = "- " + "an item. " * 16
+    assert split(f"{first}\n- {'next. ' * 20}", 200) == [first.strip(), ("- " + "next. " * 20).strip()]
+
+
+def test_a_sentence_end_is_better_than_a_word() -> None:
+    first, second = "word " * 25 + "end.", "next " * 30
+    assert split(f"{first} {second}", 200) == [first, second.strip()]
+
+
+def test_a_page_is_not_left_half_empty_for_a_better_cut() -> None:
+    pages = split("Short.\n\n" + "word " * 60, 200)
+    assert len(pages[0]) > 190
+
+
+def test_a_fence_is_reopened_with_its_language() -> None:
+    line = "x = 1  # a comment\n"
+    assert split(f"```py\n{line * 20}```\nDone.", 200) == [
+        f"```py\n{line * 10}```",
+        f"```py\n{line * 10}```",
+        "Done.",
+    ]
+
+
+def test_a_fence_closed_right_after_the_cut_is_not_opened_again() -> None:
+    code = "a line of code\n" * 12
+    for extra in range(20):
+        pages = split(f"```\n{code}{'y' * extra}\n```\nAfter it, more text follows.", 200)
+        assert not any(re.search(r"```\w*\n\s*```", page) for page in pages)
+        assert pages[-1].endswith("more text follows.")
+
+
+def test_a_longer_fence_keeps_shorter_ones_as_content() -> None:
+    pages = split("````md\n" + "```py\ncode\n```\ntext\n" * 15 + "````\n", 200)
+    assert all(page.startswith("````md\n") and page.endswith("\n````") for page in pages)
+
+
+def test_a_fence_in_a_quote_is_closed_and_reopened_inside_of_the_quote() -> None:
+    pages = split("> ```py\n" + "> print('a line')\n" * 20 + "> ```\n", 200)
+    assert len(pages) == 2
+    assert all(page.startswith("> ```py\n> print") and page.endswith("\n> ```") for page in pages)
+
+
+def test_tildes_are_no_fence() -> None:
+    assert split("~~~\ncode\n~~~ and more", 200) == ["~~~\ncode\n~~~ and more"]
+
+
+def test_a_quoted_line_goes_on_as_a_quote() -> None:
+    pages = split("> " + "quoted words " * 40, 200)
+    assert len(pages) == 3
+    assert all(page.startswith(("> quoted", "> words")) for page in pages)
+
+
+def test_a_quote_to_the_end_of_the_message_goes_on_in_the_next() -> None:
+    assert all(page.startswith(">>> ") for page in split(">>> " + "some words\n\n" * 40, 200))
+
+
+def test_subtext_goes_on_as_subtext() -> None:
+    assert all(page.startswith("-# ") for page in split("-# " + "small words " * 30, 200))
+
+
+def test_a_heading_moves_to_the_page_of_its_text() -> None:
+    text = "word " * 30 + "end.\n\n## A heading\n\n" + "more " * 30
+    assert [page.split("\n")[0] for page in split(text, 200)][1] == "## A heading"
+
+
+def test_emphasis_longer_than_a_page_is_closed_and_reopened() -> None:
+    pages = split("**" + "word " * 60 + "end**", 200)
+    assert all(page.startswith("**word") and page.endswith("**") for page in pages)
+    assert " ".join(page.strip("*") for page in pages) == "word " * 60 + "end"
+
+
+def test_a_cluster_longer_than_a_page_is_cut_between_code_points() -> None:
+    text = "Z" + "\u0301" * 1000
+    assert "".join(split(text, 200)) == text
+
+
+def test_a_pair_of_surrogates_is_one_character() -> None:
+    assert split("😀" * 150, 201) == ["😀" * 100, "😀" * 50]
+
+
+def test_nul_is_dropped_and_a_lone_surrogate_replaced() -> None:
+    assert split("a\0b\ud83dc", 200) == ["ab\ufffdc"]
+
+
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [
+        ("text ```", "text"),
+        ("text\n``", "text"),
+        ("text\n```", "text"),
+        ("text\n```pyth", "text"),
+        ("text\n```python\n", "text"),
+        ("text\n```python\n\n", "text"),
+        ("text\n```python\nx", "text\n```python\nx\n```"),
+        ("```\nx\n`", "```\nx\n```"),
+        ("```\nx\n``", "```\nx\n```"),
+        ("```\nx\n```", "```\nx\n```"),
+        ("```\nx\n```\nafter", "```\nx\n```\nafter"),
+        ("a **", "a"),
+        ("a **b", "a **b**"),
+        ("a **b*", "a **b**"),
+        ("a **b**", "a **b**"),
+        ("a **b *c", "a **b *c***"),
+        ("a *b\n\nc", "a *b\n\nc"),
+        ("a `b", "a `b`"),
+        ("a `b * c", "a `b * c`"),
+        ("a ||b", "a ||b||"),
+        ("a ~~b ", "a ~~b~~"),
+        ("snake_case and _x", "snake_case and _x_"),
+        ("2 * 3 and 4*5 x", "2 * 3 and 4*5 x"),
+        ("\\*not", "\\*not"),
+        ("* item\n* other", "* item\n* other"),
+        ("see [te", "see"),
+        ("see [text]", "see"),
+        ("see [text](http://exa", "see"),
+        ("see [text](http://example.org)", "see [text](http://example.org)"),
+        ("see **[te", "see"),
+        ("see http://exa", "see"),
+        ("see http://example.org/a_b ok", "see http://example.org/a_b ok"),
+        ("hi <@12", "hi"),
+        ("hi <@12>", "hi <@12>"),
+        ("[1] is", "[1] is"),
+        ("family 👨\u200d", "family"),
+        ("flag 🇩", "flag"),
+        ("- a\n- ", "- a"),
+        ("a\n\n##", "a"),
+    ],
+)
+def test_a_growing_page_shows_only_what_is_whole(text: str, state: str) -> None:
+    pages = Pages(2_000)
+    pages.feed(text)
+    assert pages.open() == state
+
+
+@pytest.mark.parametrize("torn", ["[", "<", "https://"])
+def test_what_is_held_back_has_a_bound(torn: str) -> None:
+    pages = Pages(2_000)
+    pages.feed("text " + torn + "x" * 400)
+    assert len(pages.open()) > 400
+
+
+@pytest.mark.parametrize("text", ["a **b", "see [te", "a\n- ", "hi <@12", "flag 🇩", "a ``"])
+def test_the_final_page_shows_everything(text: str) -> None:
+    assert split(text, 200) == [text.strip()]
+
+
+def test_the_final_page_closes_its_fence() -> None:
+    assert split("```py\nx", 200) == ["```py\nx\n```"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "`" * 100_000,
+        "[" * 100_000,
+        "x" * 50_000,
+        "> " * 20_000,
+        ">" * 50_000,
+        "*_" * 30_000,
+        "` `` " * 10_000,
+        "<" * 50_000,
+        "😀" * 30_000,
+        " " * 100_000,
+        "```\n" * 10_000,
+        "|" * 50_000,
+        "[a](" * 20_000,
+        "**a " * 20_000,
+        "\\" * 50_000,
+    ],
+)
+def test_hostile_texts_are_cut_like_any_other(text: str) -> None:
+    for page in split(text, 2_000):
+        assert utf16_length(page) <= 2_000
+        assert page.strip()
