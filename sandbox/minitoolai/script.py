@@ -69,8 +69,8 @@ class Received:
     """A request and what became of it. Times are of `time.monotonic`.
 
     `headers` lack the API key; `peer_port` tells connections apart. `status` is 0 until an answer begins. `sent` and
-    `sent_at` grow with every chunk of text (or of raw bytes, whose text stays ""). `billed` is what the answer cost once
-    `ended` is set; None where nothing was billed.
+    `sent_at` grow with every chunk of text (or of raw bytes, whose text stays ""). `billed` is what the answer cost,
+    known once `ended` is set; None where nothing was billed.
     """
 
     number: int
@@ -84,6 +84,22 @@ class Received:
     client_left: bool = False
     billed: Tokens | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    _grown: asyncio.Event | None = None
+
+    def note(self, text: str, *, at: float) -> None:
+        """A chunk was sent."""
+        self.sent.append(text)
+        self.sent_at.append(at)
+        if self._grown is not None:
+            self._grown.set()
+            self._grown = None
+
+    async def wait_sent(self, count: int, *, timeout_s: float = 10.0) -> None:
+        """Return once `count` chunks have been sent. Raises `TimeoutError`."""
+        async with asyncio.timeout(timeout_s):
+            while len(self.sent) < count:
+                self._grown = self._grown or asyncio.Event()
+                await self._grown.wait()
 
 
 _PIECE: Final = re.compile(r"\s*\S{1,6}|\s+$")

@@ -51,9 +51,9 @@ class MiniToolAIServer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
 
     @property
     def url(self) -> str:
@@ -89,7 +89,7 @@ class MiniToolAIServer:
         try:
             return await answer.give()
         except (asyncio.CancelledError, ConnectionError):
-            received.client_left = True
+            received.client_left = self._runner is not None  # else it is the server that leaves
             raise
         finally:
             received.ended.set()
@@ -185,8 +185,7 @@ class _Answer:
         if self._script.comments:
             data = self._writer.comment("still here") + data
         await self._response.write(data)
-        self._received.sent.append(text)
-        self._received.sent_at.append(time.monotonic())
+        self._received.note(text, at=time.monotonic())
 
     def _tail(self) -> bytes:
         script, writer = self._script, self._writer
