@@ -215,6 +215,7 @@ class _Connection:
         self._encode = encode
         self._frames: asyncio.Queue[bytes] = asyncio.Queue(FRAMES_QUEUED_MAX)
         self.session: GatewaySession | None = None
+        self.clients_close_code: int | None = None
         self.commands = _Commands()
         self.retired = False
         """Told to go: nothing it still says counts."""
@@ -244,13 +245,12 @@ class _Connection:
     async def receive(self, timeout_s: float) -> bytes | None:
         """The next payload, or None when the client has gone. Raises TimeoutError."""
         message = await self._socket.receive(timeout=timeout_s)
+        if message.type is WSMsgType.CLOSE:
+            # The socket itself forgets this code if the client is gone before our half of the closing.
+            self.clients_close_code = message.data
         if message.type is WSMsgType.TEXT:
             return str(message.data).encode()
         return bytes(message.data) if message.type is WSMsgType.BINARY else None
-
-    @property
-    def close_code(self) -> int | None:
-        return self._socket.close_code
 
     async def close(self, code: int, reason: str = "") -> None:
         await self._socket.close(code=code, message=reason.encode())
@@ -317,8 +317,9 @@ class Gateway:
     """The gateway's sessions and sockets, and the faults that tests ask for.
 
     `url` (ws://…) is what READY names for resuming; whoever serves `handle` sets it before the first client comes.
-    `application_flags` say which privileged intents are granted. `clock` gives seconds and times heartbeats, identifies
-    and expiry; it is not the world's clock, which tests set forward and every client would then seem silent. With `acknowledges_heartbeats` off, clients see a connection that has gone silent.
+    `application_flags` say which privileged intents are granted. With `acknowledges_heartbeats` off, clients see a
+    connection that has gone silent. `clock` gives seconds and times heartbeats, identifies and expiry; it is not the
+    world's clock, which tests set forward: every client would seem silent then.
     """
 
     def __init__(self, world: GatewaySource, clock: Callable[[], float] = time.monotonic) -> None:
@@ -622,7 +623,7 @@ class Gateway:
 
     def _forget_if_finished(self, connection: _Connection) -> None:
         """A client that closes with 1000 or 1001 does not come back for its session."""
-        if connection.session is not None and connection.close_code in (1000, 1001):
+        if connection.session is not None and connection.clients_close_code in (1000, 1001):
             self._sessions.pop(connection.session.id, None)
 
     def _announce(self) -> None:

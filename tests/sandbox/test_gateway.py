@@ -520,7 +520,7 @@ class Bot(discord.Client):
 
 
 @asynccontextmanager
-async def running(bot: Bot, token: str = "right.token") -> AsyncIterator[asyncio.Task[None]]:
+async def running(bot: discord.Client, token: str = "right.token") -> AsyncIterator[asyncio.Task[None]]:
     task = asyncio.create_task(bot.start(token))
     try:
         yield task
@@ -530,10 +530,14 @@ async def running(bot: Bot, token: str = "right.token") -> AsyncIterator[asyncio
 
 
 @pytest.fixture
-async def bot(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bot]:
+def discord_py_comes_here(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     url = URL(gateway.url)
     monkeypatch.setattr(discord.http.Route, "BASE", str(url.with_scheme("http") / "api"))
     monkeypatch.setattr(discord.gateway.DiscordWebSocket, "DEFAULT_GATEWAY", url)
+
+
+@pytest.fixture
+async def bot(discord_py_comes_here: None) -> AsyncIterator[Bot]:
     bot = Bot()
     async with running(bot):
         assert await bot.hears() == ["ready in 1"]
@@ -590,7 +594,38 @@ async def test_a_malformed_event_reaches_discord_py_as_it_is(bot: Bot, gateway: 
     assert await bot.hears() == ["still there"]
 
 
-async def test_discord_py_is_told_that_its_token_is_wrong(bot: Bot, gateway: Gateway) -> None:
+class ShardedBot(discord.AutoShardedClient):
+    """Writes down the shard of each message; its shards identify without discord.py's pause of 5 s between them."""
+
+    def __init__(self) -> None:
+        super().__init__(intents=discord.Intents(int(QUIET_INTENTS)), shard_count=2, guild_ready_timeout=0.01)
+        self.heard: asyncio.Queue[tuple[int, str]] = asyncio.Queue()
+
+    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+        pass
+
+    async def on_message(self, message: discord.Message) -> None:
+        shard_id = message.guild.shard_id if message.guild else 0
+        self.heard.put_nowait((shard_id, message.content))
+
+
+@pytest.mark.usefixtures("discord_py_comes_here")
+async def test_a_sharded_discord_py_hears_each_server_and_resumes_each_shard(
+    gateway: Gateway, world: FakeWorld
+) -> None:
+    world.guilds = [FakeGuild(4 << 22), FakeGuild(5 << 22)]
+    sharded = ShardedBot()
+    async with running(sharded), asyncio.timeout(WAIT_S):
+        await gateway.wait_ready(WAIT_S, shards=2)
+        await gateway.drop()
+        await gateway.wait_until(lambda: all(session.resumed for session in gateway.sessions), WAIT_S)
+        world.say("even", guild_id=4 << 22)
+        world.say("odd", guild_id=5 << 22)
+        assert {await sharded.heard.get(), await sharded.heard.get()} == {(0, "even"), (1, "odd")}
+
+
+@pytest.mark.usefixtures("discord_py_comes_here")
+async def test_discord_py_is_told_that_its_token_is_wrong() -> None:
     stranger = Bot()
     async with running(stranger, token="wrong") as task:
         with pytest.raises(discord.ConnectionClosed) as caught:
