@@ -40,6 +40,9 @@ ERROR_BODY_LIMIT_BYTES: Final = 64 * 1024
 ERROR_BODY_S: Final = 5.0
 """How long an error's body may take. The status says enough without it."""
 
+TAIL_S: Final = 5.0
+"""How long the usage is awaited once the model has finished: the answer is whole, so its asker should not wait on."""
+
 DRAIN_S: Final = 0.05
 """How long the body's end is awaited after `[DONE]`; it usually is in the same packet, and saves the next handshake."""
 
@@ -128,8 +131,9 @@ class MiniToolAI:
             self._session = None
 
     async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
-        """Ask, and yield the answer as it streams. Closing the generator closes the connection at once.
+        """Ask, and yield the answer as it streams.
 
+        Closing the generator closes the connection at once, so iterate inside `contextlib.aclosing`.
         Raises the `ProviderError`s of `bot.errors`; a `StreamFailed` once the body has begun.
         """
         body = orjson.dumps(to_json(request))
@@ -258,19 +262,26 @@ class _Stream:
         self.response.close()
 
     async def _read(self, had_event: bool) -> bytes:
-        """The next bytes, b"" at the end of the body."""
-        now = _now()
-        silent_s = self.timeouts.gap_s if had_event else self.timeouts.first_byte_s
-        silent_until = now + self.timeouts.gap_s if had_event else self.first_event_by
+        """The next bytes, b"" at the end of the body; that is also where a finished answer loses its connection."""
+        silent_s, silent_until = self._patience(had_event)
         try:
             async with asyncio.timeout_at(min(silent_until, self.answer_ends)):
                 return await self.response.content.readany()
-        except TimeoutError as error:
+        except (TimeoutError, aiohttp.ClientError) as error:
+            if self.decoder.finished:
+                return b""
+            if isinstance(error, aiohttp.ClientError):
+                raise StreamBroken(type(error).__name__) from error
             if self.answer_ends <= silent_until:
                 raise StreamBroken(f"the answer was not whole after {self.timeouts.answer_s:g} s") from error
             raise StreamStalled(silent_s=silent_s) from error
-        except aiohttp.ClientError as error:
-            raise StreamBroken(type(error).__name__) from error
+
+    def _patience(self, had_event: bool) -> tuple[float, float]:
+        """How many seconds of silence are too many now, and when they are over."""
+        if not had_event:
+            return self.timeouts.first_byte_s, self.first_event_by
+        silent_s = min(self.timeouts.gap_s, TAIL_S) if self.decoder.finished else self.timeouts.gap_s
+        return silent_s, _now() + silent_s
 
     async def _drain(self) -> None:
         with contextlib.suppress(TimeoutError, aiohttp.ClientError):

@@ -108,7 +108,8 @@ class ChatDecoder:
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._high = ""
-        self._finished = False
+        self.finished = False
+        """A finish reason has come: the answer is whole, and only its usage may follow."""
         self.done = False
         """`[DONE]` has come: nothing more is needed from the connection."""
 
@@ -135,9 +136,9 @@ class ChatDecoder:
                 if chunk is not None:
                     yield from self._read(chunk)
         except StreamBroken:
-            if not self._finished:
+            if not self.finished:
                 raise
-        if not (self.done or self._finished):
+        if not (self.done or self.finished):
             raise StreamBroken("the body ended before the answer did")
         yield from self._flush()
 
@@ -187,9 +188,9 @@ class ChatDecoder:
             if isinstance(content, str) and content and (text := self._mend(content)):
                 yield TextDelta(text)
             reason = choice.get("finish_reason")
-            if isinstance(reason, str) and reason and not self._finished:
+            if isinstance(reason, str) and reason and not self.finished:
                 yield from self._flush()
-                self._finished = True
+                self.finished = True
                 yield Finished(well_formed(reason))
         if (usage := _usage(chunk.get("usage"))) is not None:
             yield usage

@@ -39,7 +39,7 @@ from bot.minitoolai.client import (
     verdict,
 )
 from sandbox.minitoolai import MiniToolAIServer, Script, Tokens
-from tests.minitoolai.test_events import DOCUMENTED, DOCUMENTED_EVENTS
+from tests.minitoolai.test_events import DOCUMENTED, DOCUMENTED_EVENTS, chunk, stream
 
 KEY = "mini-key-0123456789"
 AT_ONCE = RetryPolicy(base_s=0, cap_s=0)
@@ -190,6 +190,18 @@ async def test_an_answer_without_any_end_is_broken(api: MiniToolAIServer, ai: Mi
     events, error = await all_of(ai)
     assert events == [TextDelta("ok")]
     assert type(error) is StreamBroken
+
+
+FINISHED = stream(chunk("ok"), chunk(reason="stop"))
+
+
+@pytest.mark.parametrize("fault", [{"break_after": 1}, {"stall_after": 1}], ids=str)
+async def test_a_connection_that_fails_after_the_finish_reason_takes_nothing_away(
+    api: MiniToolAIServer, fault: dict[str, int]
+) -> None:
+    api.script(Script(raw=[FINISHED], **fault))  # type: ignore[arg-type]
+    async with MiniToolAI(api.url, KEY, timeouts=Timeouts(gap_s=0.05)) as ai:
+        assert await all_of(ai) == ([TextDelta("ok"), Finished("stop")], None)
 
 
 @pytest.mark.parametrize("text", ["", [""], "  \n "])
