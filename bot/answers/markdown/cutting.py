@@ -81,7 +81,7 @@ def choose(text: str, *, first: int, fits: Callable[[str], bool], table_units: i
     position = _Chooser(reading, first, fits).best()
     page = read(text[:position].rstrip())
     line = page.lines[-1]
-    fence, marks = page.open_at_end()
+    fence, marks = _open(reading, page, position)
     inside_line = position < reading.lines[reading.line_at(position)].end
     empty = page.empty_fence_at(len(page.text))
     return Cut(
@@ -92,7 +92,7 @@ def choose(text: str, *, first: int, fits: Callable[[str], bool], table_units: i
         fence=fence,
         table="" if inside_line or len(line.table) > table_units else line.table,
         lead=_lead(line) if inside_line else "",
-        marks=marks if inside_line or not _begins_anew(reading, position) else (),
+        marks=marks,
     )
 
 
@@ -123,7 +123,7 @@ class _Chooser:
         page = self._text[:position].rstrip()
         if len(page) < self._first:
             return False
-        return self._fits(page) and self._fits(page + closing(*read(page).open_at_end()))
+        return self._fits(page) and self._fits(page + closing(*_open(self._reading, read(page), position)))
 
     def _lines(self, low: int, high: int) -> Iterator[tuple[Rank, int]]:
         lines = self._reading.lines
@@ -146,7 +146,7 @@ class _Chooser:
             return Rank.LEAD_IN if line.kind is not Kind.TABLE_ROW or not blank else Rank.PARAGRAPH
         if blank:
             return Rank.PARAGRAPH
-        if following.kind is Kind.TEXT and self._reading.marks_at(line.end):
+        if self._reading.marks_after(line.end):
             return Rank.LINE_IN_EMPHASIS
         return Rank.LINE
 
@@ -196,7 +196,7 @@ class _Chooser:
         last = self._reading.change_before(position)
         if last is not None and last.opens and last.end == position:
             return True
-        return any(change.start <= position < change.end for change in self._reading.changes)
+        return self._reading.splits_change(position)
 
     def _last_resort(self, top: int) -> int:
         """A cluster longer than a page is cut between two code points."""
@@ -209,7 +209,10 @@ def _lead(line: Line) -> str:
     return line.quote + ("-# " if line.kind is Kind.SUBTEXT else "")
 
 
-def _begins_anew(reading: Reading, position: int) -> bool:
-    """Whether the line after the one that ends at `position` is a block of its own."""
-    number = reading.line_at(position) + 1
-    return number < len(reading.lines) and reading.lines[number].kind is not Kind.TEXT
+def _open(reading: Reading, page: Reading, position: int) -> tuple[Fence | None, tuple[str, ...]]:
+    """What is open at the end of `page`, the text of `reading` before `position` read alone.
+
+    Where the paragraph ends there, marks without a partner are no marks.
+    """
+    fence, marks = page.open_at_end()
+    return fence, marks if reading.marks_after(position) else ()

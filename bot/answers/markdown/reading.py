@@ -26,6 +26,15 @@ class Reading:
         last = self.change_before(position)
         return () if last is None else last.marks
 
+    def marks_after(self, position: int) -> tuple[str, ...]:
+        """As `marks_at`, but at the end of a line what is open at the start of the next."""
+        return self.marks_at(position + self.text.startswith("\n", position))
+
+    def splits_change(self, position: int) -> bool:
+        """Whether a mark begins at `position`, or would be torn there."""
+        number = bisect_right(self.changes, position, key=lambda change: change.end)
+        return number < len(self.changes) and self.changes[number].start <= position
+
     def change_before(self, position: int) -> Change | None:
         """The last change that ends at or before `position`."""
         number = bisect_right(self.changes, position, key=lambda change: change.end) - 1

@@ -23,19 +23,18 @@ _LONGEST_CLUSTER: Final = 32
 
 def shown(reading: Reading) -> str:
     """The page as it can be shown while more is to come; blank if there is nothing to show yet."""
-    end = _settled(reading)
-    while True:
-        end = len(reading.text[:end].rstrip())
-        last = reading.change_before(end)
-        if last is None or not last.opens or last.end != end:
+    settled = _settled(reading)
+    while (last := reading.change_before(settled)) is not None and last.opens:
+        if reading.text[last.end : settled].strip():
             break
-        end = last.start
+        settled = last.start
+    end = len(reading.text[:settled].rstrip())
     if end <= reading.lines[0].start:
         return reading.text[:end]
     empty = reading.empty_fence_at(end)
     if empty is not None:
         return reading.text[:empty].rstrip()
-    return reading.text[:end] + closing(reading.fence_at(end), reading.marks_at(end))
+    return reading.text[:end] + closing(reading.fence_at(end), reading.marks_at(settled))
 
 
 def _settled(reading: Reading) -> int:
