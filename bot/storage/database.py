@@ -69,13 +69,7 @@ class Tx(Protocol):
 
 
 Operation = Callable[[Tx], Awaitable[T]]
-
-
-class _LostError(Exception):
-    """SQLite gave up the whole transaction by itself, as it may when the disk is full.
-
-    See "Response To Errors Within A Transaction", https://sqlite.org/lang_transaction.html.
-    """
+"""What runs in a transaction. It speaks to the database only: while it waits, every other writer waits with it."""
 
 
 class _SqliteTx:
@@ -322,7 +316,8 @@ class Database:
         """One operation in its savepoint: its value, or the error with which it was rolled back alone.
 
         Raises:
-            sqlite3.Error, _LostError: the whole group is lost.
+            sqlite3.Error: the whole group is lost. So it is too where SQLite gave up the transaction by itself, as it
+                may when the disk is full (https://sqlite.org/lang_transaction.html): there is no such savepoint then.
         """
         await self._writer.execute("SAVEPOINT operation")
         tx = _SqliteTx(self._writer)
@@ -337,8 +332,6 @@ class Database:
             result = _Failure(StorageFailed("the operation took too long") if limit.expired() else error)
         finally:
             tx.close()
-        if not self._writer.in_transaction:
-            raise _LostError("SQLite gave up the transaction")
         if isinstance(result, _Failure):
             await self._writer.execute("ROLLBACK TO operation")
         await self._writer.execute("RELEASE operation")

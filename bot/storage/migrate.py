@@ -61,9 +61,11 @@ def _read(path: Path) -> Migration:
 async def migrate(connection: aiosqlite.Connection, migrations: tuple[Migration, ...]) -> None:
     """Apply what is missing. Expects autocommit, and foreign keys off so that a table may be built anew.
 
+    After an error the caller closes the connection, which rolls back the migration that failed; those before it stay.
+
     Raises:
-        SchemaRefused: see the class. Nothing was changed.
-        sqlite3.Error: a migration failed. It left nothing behind; those before it stay applied.
+        SchemaRefused: see the class.
+        sqlite3.Error: a migration failed.
     """
     await connection.execute(_VERSION_TABLE)
     rows = await connection.execute_fetchall("SELECT number, name, checksum FROM schema_version ORDER BY number")
@@ -88,21 +90,17 @@ def _check(applied: list[tuple[int, str, str]], known: tuple[Migration, ...]) ->
 
 
 async def _apply(connection: aiosqlite.Connection, migration: Migration) -> None:
-    try:
-        await connection.execute("BEGIN IMMEDIATE")
-        for statement in statements(migration.sql):
-            await connection.execute(statement)
-        broken = list(await connection.execute_fetchall("PRAGMA foreign_key_check"))
-        if broken:
-            raise SchemaRefused(f"migration {migration.name} leaves {len(broken)} rows whose reference leads nowhere")
-        await connection.execute(
-            "INSERT INTO schema_version (number, name, checksum, applied_at) VALUES (?, ?, ?, ?)",
-            (migration.number, migration.name, migration.checksum, datetime.now(UTC).isoformat()),
-        )
-        await connection.execute("COMMIT")
-    finally:
-        if connection.in_transaction:
-            await connection.execute("ROLLBACK")
+    await connection.execute("BEGIN IMMEDIATE")
+    for statement in statements(migration.sql):
+        await connection.execute(statement)
+    broken = list(await connection.execute_fetchall("PRAGMA foreign_key_check"))
+    if broken:
+        raise SchemaRefused(f"migration {migration.name} leaves {len(broken)} rows whose reference leads nowhere")
+    await connection.execute(
+        "INSERT INTO schema_version (number, name, checksum, applied_at) VALUES (?, ?, ?, ?)",
+        (migration.number, migration.name, migration.checksum, datetime.now(UTC).isoformat()),
+    )
+    await connection.execute("COMMIT")
 
 
 def statements(sql: str) -> Iterator[str]:

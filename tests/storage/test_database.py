@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -230,7 +230,8 @@ async def test_an_operation_whose_caller_left_before_its_turn_does_not_run(datab
     await first
     with pytest.raises(asyncio.CancelledError):
         await second
-    assert await facts(database) == (1000, 0, 0)
+    await database.write(lambda tx: spend(tx, "y", 2))  # whatever was before it in the queue is over
+    assert await facts(database) == (998, 2, 1)
 
 
 async def test_an_operation_whose_caller_leaves_while_it_runs_is_stored_whole(database: Database) -> None:
@@ -278,7 +279,19 @@ async def test_an_operation_without_its_turn_before_the_deadline_is_busy_and_nev
         await database.write(lambda tx: spend(tx, "x", 1), timeout_s=0.01)
     gate.set()
     await first
-    assert await facts(database) == (1000, 0, 0)
+    await database.write(lambda tx: spend(tx, "y", 2))  # whatever was before it in the queue is over
+    assert await facts(database) == (998, 2, 1)
+
+
+async def test_the_deadline_is_for_the_turn_and_does_not_disown_a_running_operation(database: Database) -> None:
+    gate = asyncio.Event()
+
+    async def operation(tx: Tx) -> int:
+        asyncio.get_running_loop().call_later(0.03, gate.set)
+        await gate.wait()
+        return await spend(tx, "x", 1)
+
+    assert await database.write(operation, timeout_s=0.01) == 1
 
 
 async def test_a_full_queue_is_busy(url: str, migrations: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -379,6 +392,21 @@ async def test_closing_finishes_what_was_accepted_and_refuses_the_rest(url: str,
         assert await facts(database) == (700, 300, 300)
 
 
+async def test_closing_waits_for_the_reader_that_is_reading(url: str, migrations: Path) -> None:
+    inside, gate = asyncio.Event(), asyncio.Event()
+
+    async def operation(tx: Tx) -> int:
+        inside.set()
+        await gate.wait()
+        return len(await tx.fetch_all("SELECT * FROM accounts"))
+
+    async with Database.open(url, migrations=migrations) as database:
+        reader = asyncio.create_task(database.read(operation))
+        await inside.wait()
+        asyncio.get_running_loop().call_later(0.03, gate.set)
+    assert await reader == 1
+
+
 async def test_closing_does_not_wait_for_ever_for_an_operation(
     url: str, migrations: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -438,7 +466,7 @@ async def _interleave(steps: list[tuple[str, int, int]], folder: Path) -> None:
             assert spent == sum(done)
 
 
-def _step(kind: str, entry: str, amount: int):  # type: ignore[no-untyped-def]
+def _step(kind: str, entry: str, amount: int) -> Callable[[Tx], Awaitable[int]]:
     async def operation(tx: Tx) -> int:
         spent = await spend(tx, entry, amount + 1000 if kind == "overdraw" else amount)
         if kind == "fail":
