@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import orjson
@@ -136,6 +137,7 @@ _INTENT_BY_PREFIX: Final[tuple[tuple[str, Intent, Intent], ...]] = (
 """Which intent an event needs, in a server and in direct messages; the first prefix decides, no prefix needs none."""
 
 
+@lru_cache(maxsize=256)
 def intent_for(event_name: str, *, in_guild: bool) -> Intent:
     """The intent that `event_name` needs there, or no intent at all, as for interactions."""
     for prefix, guild, direct in _INTENT_BY_PREFIX:
