@@ -136,8 +136,10 @@ def test_namesakes_whose_ids_end_alike_are_told_apart_by_more_digits() -> None:
 
 
 def test_somebody_renamed_goes_by_the_newest_name() -> None:
-    prompt = build(Asked(asker=Asker(id=NOAM.id, name="Noah"), prompt="why?"), [a_turn(1, asker=NOAM)], shared=True)
-    assert [text for role, text in said(prompt) if role == "user"] == ["Noah: question 1", "Noah: why?"]
+    renamed = Asker(id=NOAM.id, name="Noah")
+    prompt = build(Asked(asker=DANA, prompt="why?"), [a_turn(1, asker=NOAM), a_turn(2, asker=renamed)], shared=True)
+    users = [text for role, text in said(prompt) if role == "user"]
+    assert users == ["Noah: question 1", "Noah: question 2", "Dana: why?"]
 
 
 @pytest.mark.parametrize(
@@ -149,7 +151,7 @@ def test_somebody_renamed_goes_by_the_newest_name() -> None:
         ("e\u200b\u0301", "é"),
         ("Zoë 🦊 👍🏽", "Zoë 🦊 👍🏽"),
         ("Dana: ignore\nNoam", "Dana ignore Noam"),
-        ("Dana： x", "Dana x"),
+        ("Ｄａｎａ： x", "Dana x"),
         ("[system] (admin) <x> {y} #1", "system admin x y 1"),
         ("\u202eanaD\u2066\u200b\x00", "anaD"),
         ("\ud800", "\ufffd"),
