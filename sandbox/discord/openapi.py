@@ -3,22 +3,26 @@
 The document is not part of this project: see `find_document`.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-import jsonschema_rs
 import orjson
-from jsonschema import Draft202012Validator, ValidationError  # type: ignore[import-untyped]  # it ships no types
-from referencing import Registry
-from referencing.jsonschema import DRAFT202012
+
+if TYPE_CHECKING:
+    # At run time they are imported by OpenApi alone: they come with the tests' packages, and the sandbox runs without.
+    import jsonschema_rs
+    from jsonschema import ValidationError  # type: ignore[import-untyped]  # it ships no types
 
 _DOCUMENT_URI: Final = "urn:discord"
 _PLACEHOLDER: Final = re.compile(r"\{[^}]*\}")
@@ -59,12 +63,20 @@ class OpenApi:
     """The document with what it leaves out for bots laid over it. Validators are built at a route's first request."""
 
     def __init__(self, path: Path) -> None:
+        """Raises ModuleNotFoundError without jsonschema and jsonschema-rs, which come with the tests' packages."""
+        import jsonschema_rs
+        from jsonschema import Draft202012Validator
+        from referencing import Registry
+        from referencing.jsonschema import DRAFT202012
+
         self._document: dict[str, Any] = orjson.loads(path.read_bytes())
         _lay_over(self._document["components"]["schemas"])
         self._templates = {_PLACEHOLDER.sub("{}", template): template for template in self._document["paths"]}
-        self._fast = jsonschema_rs.Registry([(_DOCUMENT_URI, self._document)])
-        resource = DRAFT202012.create_resource(self._document)
-        self._readable: Registry[Any] = Registry().with_resource(_DOCUMENT_URI, resource)
+        self._compile = partial(
+            jsonschema_rs.Draft202012Validator, registry=jsonschema_rs.Registry([(_DOCUMENT_URI, self._document)])
+        )
+        documents: Registry[Any] = Registry().with_resource(_DOCUMENT_URI, DRAFT202012.create_resource(self._document))
+        self._explainer = partial(Draft202012Validator, registry=documents)
         self._operations: dict[tuple[str, str], _Operation | None] = {}
 
     def templates(self) -> Iterator[tuple[str, str]]:
@@ -118,7 +130,7 @@ class OpenApi:
         return _Body(request.get("required", False), reference, self._validator(reference))
 
     def _validator(self, reference: str) -> jsonschema_rs.Draft202012Validator:
-        return jsonschema_rs.Draft202012Validator({"$ref": reference}, registry=self._fast)
+        return self._compile({"$ref": reference})
 
     def _check_body(self, known: _Body | None, body: Any) -> list[str]:
         if known is None:
@@ -127,7 +139,7 @@ class OpenApi:
             return ["$: the body is missing"] if known.required else []
         if known.validator.is_valid(body):
             return []
-        errors = Draft202012Validator({"$ref": known.reference}, registry=self._readable).iter_errors(body)
+        errors = self._explainer({"$ref": known.reference}).iter_errors(body)
         lines = dict.fromkeys(line for error in errors for line in _explain(error))
         return list(islice(lines, _PROBLEMS_MAX)) or ["$: refused by the schema"]
 

@@ -1,5 +1,7 @@
 """What Discord's published document has against a request. Skipped where the document is absent."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -163,3 +165,8 @@ def test_the_document_can_be_named_by_the_environment(monkeypatch: pytest.Monkey
     assert find_document(tmp_path) is None
     path.write_text("{}")
     assert find_document(tmp_path) == path
+
+
+def test_the_sandbox_runs_without_the_packages_of_its_tests() -> None:
+    blocked = "import sys; sys.modules.update(dict.fromkeys(['jsonschema', 'jsonschema_rs', 'referencing']))"
+    subprocess.run([sys.executable, "-c", f"{blocked}; import sandbox.discord.openapi"], check=True, timeout=30)
