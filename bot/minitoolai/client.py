@@ -246,7 +246,7 @@ class _Stream:
     async def events(self) -> AsyncGenerator[ChatEvent, None]:
         data, had_event = self.first, False
         if not data:
-            raise StreamEmpty
+            return  # a body without a byte is an empty answer rather than a broken one
         while data and not self.decoder.done:
             for event in self.decoder.feed(data):
                 had_event = True

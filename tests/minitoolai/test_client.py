@@ -27,6 +27,7 @@ from bot.errors import (
     StreamReported,
     StreamStalled,
 )
+from bot.minitoolai import client as client_module
 from bot.minitoolai.chat import ChatEvent, ChatRequest, Finished, ImagePart, Message, TextDelta, Usage
 from bot.minitoolai.client import (
     ERROR_BODY_LIMIT_BYTES,
@@ -43,6 +44,7 @@ from tests.minitoolai.test_events import DOCUMENTED, DOCUMENTED_EVENTS, chunk, s
 
 KEY = "mini-key-0123456789"
 AT_ONCE = RetryPolicy(base_s=0, cap_s=0)
+FINISHED = stream(chunk("ok"), chunk(reason="stop"))
 
 
 def ask(text: str = "What's the largest U.S. state by area?", **changes: object) -> ChatRequest:
@@ -192,9 +194,6 @@ async def test_an_answer_without_any_end_is_broken(api: MiniToolAIServer, ai: Mi
     assert type(error) is StreamBroken
 
 
-FINISHED = stream(chunk("ok"), chunk(reason="stop"))
-
-
 @pytest.mark.parametrize("fault", [{"break_after": 1}, {"stall_after": 1}], ids=str)
 async def test_a_connection_that_fails_after_the_finish_reason_takes_nothing_away(
     api: MiniToolAIServer, fault: dict[str, int]
@@ -236,6 +235,24 @@ async def test_connections_are_used_again_after_a_whole_answer(api: MiniToolAISe
     for _ in range(3):
         await all_of(ai)
     assert len(set(ports)) == 1
+
+
+async def test_the_bodys_end_is_awaited_for_the_sake_of_the_connection(
+    api: MiniToolAIServer, ai: MiniToolAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "DRAIN_S", 10.0)
+    gate = asyncio.Event()
+    api.script(Script(raw=[FINISHED + b"data: [DONE]\n\n"], stall_after=1, gate=gate), Script("ok"))
+    async for event in ai.chat(ask()):
+        if isinstance(event, Finished):
+            gate.set()
+    await all_of(ai)
+    assert len({received.peer_port for received in api.requests}) == 1
+
+
+async def test_nobody_waits_long_for_the_end_of_a_body_that_is_done(api: MiniToolAIServer, ai: MiniToolAI) -> None:
+    api.script(Script(raw=[FINISHED + b"data: [DONE]\n\n"], stall_after=1))
+    assert await all_of(ai) == ([TextDelta("ok"), Finished("stop")], None)
 
 
 async def test_a_hundred_answers_stream_at_once(api: MiniToolAIServer, ai: MiniToolAI) -> None:

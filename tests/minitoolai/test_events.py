@@ -183,6 +183,11 @@ def test_the_standards_own_examples_are_read_as_it_says(body: bytes, events: lis
     assert sse_events([body]) == events
 
 
+def test_only_the_lf_right_after_a_cr_belongs_to_it() -> None:
+    body = b"data: a\r\n\ndata: b\r\n\r\n"
+    assert sse_events(body[i : i + 1] for i in range(len(body))) == [b"a", b"b"]
+
+
 def test_a_bom_counts_only_at_the_very_start() -> None:
     bom = b"\xef\xbb\xbf"
     assert sse_events([bom + b"data: a\n\n" + bom + b"data: b\n\n"]) == [b"a"]
@@ -290,7 +295,8 @@ def test_a_pair_split_between_two_deltas_becomes_one_character() -> None:
 
 
 def test_a_high_surrogate_at_the_very_end_is_replaced() -> None:
-    assert text_of(stream('{"choices":[{"delta":{"content":"a\\ud83d"},"finish_reason":"stop"}]}')) == "a\ufffd"
+    events, _ = decoded([stream('{"choices":[{"delta":{"content":"a\\ud83d"},"finish_reason":"stop"}]}')])
+    assert events == [TextDelta("a"), TextDelta("\ufffd"), Finished("stop")]
 
 
 def test_a_megabyte_line_in_small_pieces_is_read() -> None:
@@ -306,6 +312,13 @@ def test_a_line_beyond_the_limit_breaks_the_stream_before_it_ends(line: bytes) -
     events, error = decoded(pieces, limit_bytes=200)
     assert events == [TextDelta("a")]
     assert error == "StreamBroken: a line of more than 200 bytes"
+
+
+def test_the_limit_is_for_one_line_and_not_for_the_stream() -> None:
+    body = stream(*[chunk("a")] * 50, STOP)
+    events, error = decoded((body[i : i + 10] for i in range(0, len(body), 10)), limit_bytes=200)
+    assert error is None
+    assert len(events) == 51
 
 
 def test_an_event_of_endless_short_lines_breaks_the_stream() -> None:
