@@ -77,7 +77,7 @@ class DiscordRest:
     Every method waits until the limits allow it and raises `DeliveryError`s, whose texts carry no address and no token.
     """
 
-    def __init__(self, *, api_url: str, token: str, session: aiohttp.ClientSession, limiter: Limiter) -> None:
+    def __init__(self, api_url: str, token: str, session: aiohttp.ClientSession, limiter: Limiter) -> None:
         self._api_url = api_url.rstrip("/")
         self._session = session
         self._limiter = limiter

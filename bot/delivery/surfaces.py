@@ -73,8 +73,9 @@ class ChannelSurface:
 class InteractionSurface:
     """The reply to an interaction that was deferred already: message 0 is its original response.
 
-    `expires_at` is when the token ends, by `clock` (seconds). After that it carries on through the channel's routes
-    where `bot_present` and not `ephemeral`, for messages that it has written before; else it raises TokenExpired.
+    `expires_at` is when the token ends, by `clock` (seconds; by default since 1970). After that it carries on through
+    the channel's routes where `bot_present` and not `ephemeral`, once it has written a message; else it raises
+    TokenExpired.
     """
 
     def __init__(
@@ -87,7 +88,7 @@ class InteractionSurface:
         ephemeral: bool,
         expires_at: float,
         bot_present: bool = True,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._rest = rest
         self._application_id = application_id

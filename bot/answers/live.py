@@ -1,0 +1,371 @@
+"""Shows an answer while it grows.
+
+One task writes, one request at a time, and what it sends is rendered when the rate limits let it go: so each edit shows
+the newest text, and none is sent for nothing. Where the text outgrows a message it goes on in the next; beyond
+`max_messages`, or where Discord allows no further message, the whole answer comes as a file on the last one.
+"""
+
+import asyncio
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Final, Self
+
+from bot.answers.markdown import Pages
+from bot.delivery.messages import CONTENT_LIMIT, Button, Outgoing, Sent, Surface, Upload, Urgency, utf16_length
+from bot.errors import DeliveryError, DeliveryForbidden, DeliveryRefused, DeliveryUnavailable
+
+TAIL_ROOM: Final = 160
+"""UTF-16 units kept free in each message for the mark, or for notice and footer, which are cut to what is there."""
+PAGE_LIMIT: Final = CONTENT_LIMIT - TAIL_ROOM
+FILE_NAME: Final = "answer.md"
+
+WRITING: Final = "writing…"
+WRITING_MORE: Final = "still writing: the whole answer will come as a file…"
+GOES_ON: Final = f"-# 📄 The answer goes on: all of it is in {FILE_NAME}."
+NOTHING: Final = "-# (no text)"
+
+GRACE_S: Final = 1.0
+"""So long the last edit waits for one on its way; then it goes anyway, and once more after that one's answer."""
+CREATION_GRACE_S: Final = 15.0
+"""The same for a new message or a file, which must not be sent twice."""
+OVERDUE_S: Final = 15.0
+"""So long an overdue edit's answer is awaited after the last edit."""
+INSIST_S: Final = 30.0
+"""So long the last edits are tried while Discord is unavailable."""
+INSIST_UPLOAD_S: Final = 90.0
+FAILURES_BORNE: Final = 5
+"""So many growth edits in a row may fail."""
+PAUSE_S: Final = 0.5
+PAUSE_MOST_S: Final = 4.0
+
+
+class _Superseded(Exception):
+    """A growth edit's turn came after the end had begun: nothing is to be sent."""
+
+
+class _NoFurtherMessage(Exception):
+    """Discord allows no further message; the file must do."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Ending:
+    footer: str
+    buttons: tuple[Button, ...]
+    notice: str | None
+
+
+@dataclass(kw_only=True, slots=True)
+class _Flight:
+    """The growth edit that is being written. `rendered` once it may be on its way."""
+
+    number: int
+    creates: bool
+    rendered: Outgoing | None = None
+    has_words: bool = False
+
+    @property
+    def grace_s(self) -> float:
+        once_only = self.creates or (self.rendered is not None and self.rendered.uploads is not None)
+        return CREATION_GRACE_S if once_only else GRACE_S
+
+
+class Live:
+    """`async with Live(…)` owns the writer: nothing is on its way, and no task is left, after `finish` or the block."""
+
+    def __init__(self, surface: Surface, *, max_messages: int, stop: Button, page_limit: int = PAGE_LIMIT) -> None:
+        if max_messages < 1:
+            raise ValueError("an answer needs at least one message")
+        self.failure: DeliveryError | None = None
+        self._surface = surface
+        self._most = max_messages
+        self._stop = stop
+        self._pages = Pages(page_limit)
+        self._parts: list[str] = []
+        self._fed = 0
+        self._open = ""
+        self._note: str | None = None
+        self._uploads: tuple[Upload, ...] = ()
+        self._shown: list[Outgoing] = []
+        self._sent: list[Sent] = []
+        self._settled = 0
+        self._has_words = False
+        self._ending = False
+        self._finished = False
+        self._flight: _Flight | None = None
+        self._failures = 0
+        self._changed = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._writer = asyncio.create_task(self._run(), name="live answer")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ending = True
+        await self._end_writer()
+
+    @property
+    def messages_shown(self) -> tuple[Sent, ...]:
+        """The messages as they exist in Discord now."""
+        return tuple(self._sent)
+
+    def add(self, text: str) -> None:
+        """Let the answer grow; never waits. Raises the DeliveryError with which the writer ended, if it did."""
+        if self.failure is not None:
+            raise self.failure
+        self._parts.append(text)
+        self._changed.set()
+
+    def attach(self, uploads: tuple[Upload, ...]) -> None:
+        """Files for message 0. They ride on its next edit after the first words, or else on the last."""
+        self._uploads += uploads
+
+    def note(self, line: str | None) -> None:
+        """What to say beside the mark, also before the first words; None takes it back."""
+        self._note = line
+        self._changed.set()
+
+    async def finish(self, *, footer: str, buttons: tuple[Button, ...], notice: str | None = None) -> tuple[Sent, ...]:
+        """Show the answer's final state and return its messages.
+
+        A growth edit that waits is dropped, one on its way is awaited for `GRACE_S`. Raises the DeliveryError that
+        ended the writer, or that the last edits met: DeliveryUnavailable after `INSIST_S` of trying.
+        """
+        if self._finished:
+            return tuple(self._sent)
+        self._ending = True
+        ending = _Ending(footer=footer, buttons=buttons, notice=notice)
+        try:
+            overdue = await self._quiet()
+            if self.failure is not None and not isinstance(self.failure, DeliveryUnavailable):
+                raise self.failure
+            await self._insist(ending)
+            if overdue is not None:
+                await self._end_writer(patience_s=OVERDUE_S)
+                await self._insist(ending, again=overdue)
+        finally:
+            await self._end_writer()
+        self._finished = True
+        self.failure = None
+        return tuple(self._sent)
+
+    # Growing
+
+    async def _run(self) -> None:
+        try:
+            while not self._ending:
+                await self._changed.wait()
+                self._changed.clear()
+                while not self._ending and (number := self._next()) is not None:
+                    await self._grow(number)
+        except _Superseded:
+            return
+        except DeliveryError as error:
+            self.failure = error
+
+    async def _grow(self, number: int) -> None:
+        creates = number >= len(self._sent)
+        try:
+            await self._write_growth(_Flight(number=number, creates=creates))
+        except (DeliveryUnavailable, DeliveryForbidden) as error:
+            if creates and number > 0:
+                self._most = number
+                return
+            self._failures += 1
+            if isinstance(error, DeliveryForbidden) or self._failures > FAILURES_BORNE:
+                raise
+            self._changed.set()
+            await asyncio.sleep(_pause_s(self._failures))
+
+    async def _write_growth(self, flight: _Flight) -> None:
+        def render() -> Outgoing:
+            if self._ending:
+                raise _Superseded
+            self._feed()
+            state = self._growing(flight.number)
+            flight.has_words = self._total() > 0
+            rides = bool(self._uploads) and flight.number == 0 and self._has_words
+            flight.rendered = replace(state, uploads=self._uploads) if rides else state
+            return flight.rendered
+
+        urgency = Urgency.GROWTH if self._has_words else Urgency.FIRST
+        self._flight = flight
+        try:
+            sent = await self._surface.write(flight.number, render, urgency)
+        finally:
+            self._flight = None
+        self._failures = 0
+        if flight.rendered is not None:
+            self._record(flight.number, flight.rendered, sent)
+            self._has_words = self._has_words or flight.has_words
+
+    def _next(self) -> int | None:
+        """The first message that does not show what it should, or None."""
+        self._feed()
+        last = min(self._total(), self._most) - 1
+        if last < 0:
+            return 0 if self._note is not None and self._differs(0) else None
+        for number in range(min(self._settled, last), last + 1):
+            if self._differs(number):
+                return number
+            self._settled = number
+        return None
+
+    def _differs(self, number: int) -> bool:
+        return number >= len(self._shown) or self._shown[number] != self._growing(number)
+
+    def _growing(self, number: int) -> Outgoing:
+        """What message `number` shows while the answer grows: a full page alone, or the last one with the mark."""
+        closed = self._pages.closed
+        full = number < len(closed)
+        if full and number < self._most - 1:
+            return Outgoing(content=closed[number])
+        text = closed[number] if full else self._open
+        saying = WRITING_MORE if self._total() > self._most else self._note or WRITING
+        return Outgoing(content=_compose(text, f"-# ✍️ {saying}"), buttons=(self._stop,))
+
+    def _feed(self) -> None:
+        if self._fed < len(self._parts):
+            self._pages.feed("".join(self._parts[self._fed :]))
+            self._fed = len(self._parts)
+            self._open = self._pages.open()
+
+    def _total(self) -> int:
+        return len(self._pages.closed) + bool(self._open)
+
+    def _record(self, number: int, state: Outgoing, sent: Sent) -> None:
+        if state.uploads is not None and number == 0:
+            self._uploads = tuple(kept for kept in self._uploads if not any(kept is gone for gone in state.uploads))
+        self._shown[number : number + 1] = [replace(state, uploads=None)]
+        self._sent[number : number + 1] = [sent]
+
+    # Ending
+
+    async def _quiet(self) -> int | None:
+        """Stop growing. The number of the message whose edit is overdue and may still arrive, or None."""
+        writer, flight = self._writer, self._flight
+        if writer is None:
+            raise RuntimeError("Live must be entered before it is finished")
+        if flight is None or flight.rendered is None:
+            await self._end_writer()
+        else:
+            await asyncio.wait({writer}, timeout=flight.grace_s)
+        if writer.done():
+            return None if writer.cancelled() else writer.result()
+        if flight is not None and flight.creates:
+            await self._end_writer()
+            if flight.number > 0:
+                self._most = flight.number  # it may exist or not: made again, it might be there twice
+            return None
+        return flight.number if flight is not None else None
+
+    async def _end_writer(self, *, patience_s: float = 0.0) -> None:
+        writer = self._writer
+        if writer is None:
+            return
+        if patience_s:
+            await asyncio.wait({writer}, timeout=patience_s)
+        writer.cancel()
+        await asyncio.wait({writer})
+
+    async def _insist(self, ending: _Ending, *, again: int | None = None) -> None:
+        """Bring every message to its final state; message `again` even if it seems to be there already."""
+        failures: list[DeliveryUnavailable] = []
+        try:
+            async with asyncio.timeout(INSIST_UPLOAD_S if self._uploads or self._overflows() else INSIST_S):
+                while True:
+                    try:
+                        await self._write_finals(ending, again)
+                        return
+                    except _NoFurtherMessage:
+                        self._most = len(self._sent)
+                    except DeliveryUnavailable as error:
+                        failures.append(error)
+                        await asyncio.sleep(_pause_s(len(failures)))
+        except TimeoutError:
+            self.failure = failures[-1] if failures else DeliveryUnavailable("the last edit was not answered in time")
+            raise self.failure from None
+        except DeliveryError as error:
+            self.failure = error
+            raise
+
+    async def _write_finals(self, ending: _Ending, again: int | None) -> None:
+        states = self._finals(ending)
+        for number, state in enumerate(states):
+            there = number < len(self._shown) and self._shown[number] == replace(state, uploads=None)
+            if number == again or not there or state.uploads is not None:
+                await self._write_final(number, state)
+        for number in range(len(states), len(self._sent)):
+            await self._surface.delete(number)
+        del self._sent[len(states) :], self._shown[len(states) :]
+
+    async def _write_final(self, number: int, state: Outgoing) -> None:
+        creates_further = number >= len(self._sent) and number > 0
+        try:
+            sent = await self._surface.write(number, lambda: state, Urgency.FINAL)
+        except (DeliveryUnavailable, DeliveryForbidden, DeliveryRefused) as error:
+            if creates_further:
+                raise _NoFurtherMessage from error
+            raise
+        self._record(number, state, sent)
+
+    def _finals(self, ending: _Ending) -> list[Outgoing]:
+        pages = self._final_pages()
+        over = len(pages) > self._most
+        pages = pages[: self._most] or [""]
+        states = [Outgoing(content=page) for page in pages]
+        content = _compose(
+            pages[-1], GOES_ON if over else "", (ending.notice or "").strip(), _subtext(ending.footer.strip())
+        )
+        states[-1] = Outgoing(content=content or NOTHING, buttons=ending.buttons)
+        if self._uploads:
+            states[0] = replace(states[0], uploads=self._uploads)
+        if over and not self._has_file(len(states) - 1):
+            states[-1] = replace(states[-1], uploads=(*(states[-1].uploads or ()), self._whole()))
+        return states
+
+    def _final_pages(self) -> list[str]:
+        self._feed()
+        last = self._pages.open(final=True)
+        return [*self._pages.closed, *([last] if last else [])]
+
+    def _overflows(self) -> bool:
+        return len(self._final_pages()) > self._most
+
+    def _has_file(self, number: int) -> bool:
+        return number < len(self._sent) and any(kept.name == FILE_NAME for kept in self._sent[number].attachments)
+
+    def _whole(self) -> Upload:
+        text = "".join(self._parts).encode("utf-8", "replace")
+        return Upload(name=FILE_NAME, content=text, description="The whole answer")
+
+
+def _subtext(line: str) -> str:
+    return line if not line or line.startswith("-# ") else f"-# {line}"
+
+
+def _compose(page: str, *lines: str) -> str:
+    """`page` and the lines below it; of those, the later is cut first where a message would grow too long."""
+    content = page
+    for line in lines:
+        room = CONTENT_LIMIT - utf16_length(content) - bool(content)
+        fitting = _cut(line, room)
+        if fitting:
+            content = f"{content}\n{fitting}" if content else fitting
+    return content
+
+
+def _cut(line: str, room: int) -> str:
+    """`line` in at most `room` UTF-16 units; "" where not even a few would fit."""
+    if utf16_length(line) <= room:
+        return line
+    if room < 8:
+        return ""
+    kept = line.encode("utf-16-le", "surrogatepass")[: (room - 1) * 2].decode("utf-16-le", "ignore")
+    return kept.rstrip() + "…"
+
+
+def _pause_s(failures: int) -> float:
+    return float(min(PAUSE_S * 2 ** (failures - 1), PAUSE_MOST_S))

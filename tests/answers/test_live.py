@@ -1,0 +1,445 @@
+"""How a growing answer is shown."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.answers.live import FAILURES_BORNE, FILE_NAME, GOES_ON, GRACE_S, INSIST_S, WRITING, Live
+from bot.delivery.messages import CONTENT_LIMIT, Button, Outgoing, Sent, SentAttachment, Upload, Urgency, utf16_length
+from bot.errors import (
+    DeliveryError,
+    DeliveryForbidden,
+    DeliveryUnavailable,
+    MessageGone,
+)
+from tests.delivery.virtual import run
+
+STOP = Button(custom_id="stop", label="Stop")
+AGAIN = Button(custom_id="again", label="Regenerate")
+LONG = "word " * 1_200  # some four pages
+
+
+@dataclass
+class Written:
+    number: int
+    shown: Outgoing
+    urgency: Urgency
+
+
+@dataclass
+class FakeSurface:
+    """`permit_s` and `answer_s` are how long a write waits for its permit, and then for its answer."""
+
+    permit_s: dict[Urgency, float] = field(default_factory=dict)
+    answer_s: Callable[[int], float] = lambda _: 0.0
+    fault: Callable[[int, Urgency], DeliveryError | None] = lambda _number, _urgency: None
+    writes: list[Written] = field(default_factory=list)
+    messages: list[Outgoing] = field(default_factory=list)
+    files: list[list[Upload]] = field(default_factory=list)
+    deleted: list[int] = field(default_factory=list)
+    under_way: int = 0
+    most_under_way: int = 0
+
+    async def write(self, number: int, render: Callable[[], Outgoing], urgency: Urgency) -> Sent:
+        assert number <= len(self.messages)
+        await asyncio.sleep(self.permit_s.get(urgency, 0.0))
+        shown = render()
+        self.writes.append(Written(number, shown, urgency))
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            await asyncio.sleep(self.answer_s(len(self.writes) - 1))
+        finally:
+            self.under_way -= 1
+        fault = self.fault(number, urgency)
+        if fault is not None:
+            raise fault
+        return self._keep(number, shown)
+
+    def _keep(self, number: int, shown: Outgoing) -> Sent:
+        self.messages[number : number + 1] = [shown]
+        files = self.files[number] if number < len(self.files) else []
+        self.files[number : number + 1] = [[*files, *(shown.uploads or ())]]
+        attachments = tuple(SentAttachment(id=i, name=file.name, url="") for i, file in enumerate(self.files[number]))
+        return Sent(channel_id=1, message_id=100 + number, attachments=attachments)
+
+    async def delete(self, number: int) -> None:
+        self.deleted.append(number)
+
+    @property
+    def contents(self) -> list[str]:
+        return [message.content for message in self.messages]
+
+
+def live_on(surface: FakeSurface, *, max_messages: int = 4) -> Live:
+    return Live(surface, max_messages=max_messages, stop=STOP)
+
+
+async def until_quiet() -> None:
+    await asyncio.sleep(5)
+
+
+async def finish(live: Live, *, footer: str = "model", notice: str | None = None) -> tuple[Sent, ...]:
+    sent = await live.finish(footer=footer, buttons=(AGAIN,), notice=notice)
+    assert len(asyncio.all_tasks()) == 1
+    return sent
+
+
+def test_the_first_words_are_written_at_once_with_mark_and_stop() -> None:
+    surface = FakeSurface()
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.add("Hello there ")
+            await until_quiet()
+            assert surface.writes[0].urgency is Urgency.FIRST
+            assert surface.contents[0].startswith("Hello there")
+            assert WRITING in surface.contents[0].splitlines()[-1]
+            assert surface.messages[0].buttons == (STOP,)
+            await finish(live)
+
+    run(main())
+
+
+def test_an_edit_shows_what_is_newest_when_its_turn_comes() -> None:
+    surface = FakeSurface(permit_s={Urgency.GROWTH: 0.5})
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.add("one ")
+            await asyncio.sleep(0.1)
+            live.add("two ")
+            await asyncio.sleep(0.2)
+            live.add("three ")
+            await until_quiet()
+            assert len(surface.writes) == 2
+            assert "three" in surface.writes[1].shown.content
+            await finish(live)
+
+    run(main())
+
+
+def test_nothing_is_sent_when_nothing_would_change() -> None:
+    surface = FakeSurface()
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.add("one two ")
+            await until_quiet()
+            live.add("")
+            live.add(" ")
+            await until_quiet()
+            assert len(surface.writes) == 1
+            await finish(live)
+
+    run(main())
+
+
+def test_the_end_replaces_mark_and_stop_by_footer_and_buttons() -> None:
+    surface = FakeSurface()
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.add("An *answer")
+            sent = await finish(live, notice="⚠️ Cut off")
+            assert [one.message_id for one in sent] == [100]
+
+    run(main())
+    assert surface.contents == ["An *answer\n⚠️ Cut off\n-# model"]
+    assert surface.messages[0].buttons == (AGAIN,)
+    assert surface.writes[-1].urgency is Urgency.FINAL
+
+
+def test_a_waiting_growth_edit_is_dropped_at_the_end() -> None:
+    surface = FakeSurface(permit_s={Urgency.GROWTH: 60})
+
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        async with live_on(surface) as live:
+            live.add("one ")
+            await asyncio.sleep(1)
+            live.add("two")
+            await asyncio.sleep(1)
+            begun = loop.time()
+            await finish(live)
+            return loop.time() - begun
+
+    assert run(main()) == 0.0
+    assert [write.urgency for write in surface.writes] == [Urgency.FIRST, Urgency.FINAL]
+
+
+def test_the_end_awaits_an_edit_that_is_on_its_way() -> None:
+    surface = FakeSurface(answer_s=lambda _: 0.5)
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.add("one ")
+            await asyncio.sleep(1)
+            live.add("two ")
+            await asyncio.sleep(0.1)
+            await finish(live)
+
+    run(main())
+    assert surface.most_under_way == 1
+    assert surface.contents == ["one two\n-# model"]
+
+
+def test_the_end_overtakes_an_overdue_edit_and_is_shown_again_after_it() -> None:
+    surface = FakeSurface(answer_s=lambda write: 8.0 if write == 1 else 0.0)
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.add("one ")
+            await asyncio.sleep(1)
+            live.add("two ")
+            await asyncio.sleep(0.1)
+            ending = asyncio.create_task(finish_quietly(live))
+            await asyncio.sleep(GRACE_S + 0.1)
+            assert surface.contents == ["one two\n-# model"]
+            await ending
+
+    async def finish_quietly(live: Live) -> None:
+        await live.finish(footer="model", buttons=(AGAIN,))
+
+    run(main())
+    assert [write.urgency.name for write in surface.writes] == ["FIRST", "GROWTH", "FINAL", "FINAL"]
+    assert surface.contents == ["one two\n-# model"]
+    assert surface.under_way == 0
+
+
+def test_a_full_page_loses_mark_and_button_before_the_next_begins() -> None:
+    surface = FakeSurface()
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            for word in LONG.split():
+                live.add(word + " ")
+                await asyncio.sleep(0.01)
+            await until_quiet()
+            for number, write in enumerate(surface.writes):
+                if write.number > 0 and surface.writes[number - 1].number < write.number:
+                    before = surface.writes[number - 1].shown
+                    assert WRITING not in before.content
+                    assert before.buttons == ()
+            assert WRITING in surface.contents[-1]
+            await finish(live)
+
+    run(main())
+    assert len(surface.messages) == 4
+    assert [message.buttons for message in surface.messages] == [(), (), (), (AGAIN,)]
+    assert " ".join(surface.contents).split() == [*LONG.split(), "-#", "model"]
+
+
+def test_beyond_the_last_message_the_whole_answer_comes_as_a_file() -> None:
+    surface = FakeSurface()
+
+    async def main() -> None:
+        async with live_on(surface, max_messages=2) as live:
+            live.add(LONG)
+            await until_quiet()
+            assert len(surface.messages) == 2
+            assert "file" in surface.contents[1].splitlines()[-1]
+            assert surface.messages[1].buttons == (STOP,)
+            await finish(live)
+
+    run(main())
+    assert GOES_ON in surface.contents[1]
+    assert [(file.name, file.content.decode()) for file in surface.files[1]] == [(FILE_NAME, LONG)]
+    assert surface.files[0] == []
+
+
+@pytest.mark.parametrize("fault", [DeliveryForbidden(), DeliveryUnavailable()])
+@pytest.mark.parametrize("streamed", [True, False])
+def test_where_no_further_message_is_possible_the_file_is_on_the_last_one(fault: DeliveryError, streamed: bool) -> None:
+    surface = FakeSurface(fault=lambda number, _: fault if number > 0 else None)
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.add(LONG)
+            await asyncio.sleep(5 if streamed else 0)
+            await finish(live)
+
+    run(main())
+    assert len(surface.messages) == 1
+    assert GOES_ON in surface.contents[0]
+    assert surface.messages[0].buttons == (AGAIN,)
+    assert surface.files[0][0].content.decode() == LONG
+
+
+def test_attached_files_ride_on_an_edit_after_the_first_words() -> None:
+    surface = FakeSurface()
+    picture = Upload(name="a.png", content=b"png")
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.attach((picture,))
+            live.add("one ")
+            await until_quiet()
+            assert surface.files == [[]]
+            live.add("two ")
+            await until_quiet()
+            assert surface.files == [[picture]]
+            live.add("three ")
+            await until_quiet()
+            await finish(live)
+
+    run(main())
+    assert surface.files == [[picture]]
+
+
+def test_attached_files_come_with_the_end_at_the_latest() -> None:
+    surface = FakeSurface()
+    picture = Upload(name="a.png", content=b"png")
+
+    async def main() -> None:
+        async with live_on(surface, max_messages=1) as live:
+            live.attach((picture,))
+            live.add(LONG)
+            await finish(live)
+
+    run(main())
+    assert [file.name for file in surface.files[0]] == ["a.png", FILE_NAME]
+
+
+def test_a_note_is_shown_before_the_first_words_and_gives_way_to_them() -> None:
+    surface = FakeSurface()
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.note("thinking…")
+            await until_quiet()
+            assert surface.contents == ["-# ✍️ thinking…"]
+            live.note(None)
+            live.add("Well, ")
+            await until_quiet()
+            assert "thinking" not in surface.contents[0]
+            assert surface.writes[-1].urgency is Urgency.FIRST
+            await finish(live)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("notice", "footer", "shown"),
+    [("⏹️ Stopped.", "", "⏹️ Stopped."), ("⏹️ Stopped.", "model", "⏹️ Stopped.\n-# model"), (None, "", "-# (no text)")],
+)
+def test_an_answer_without_a_word_shows_the_notice(notice: str | None, footer: str, shown: str) -> None:
+    surface = FakeSurface()
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            await finish(live, footer=footer, notice=notice)
+
+    run(main())
+    assert surface.contents == [shown]
+
+
+def test_a_deleted_message_ends_the_writer_and_add_tells() -> None:
+    surface = FakeSurface(fault=lambda _number, _urgency: MessageGone())
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.add("one ")
+            await until_quiet()
+            assert isinstance(live.failure, MessageGone)
+            with pytest.raises(MessageGone):
+                live.add("two")
+            with pytest.raises(MessageGone):
+                await finish(live)
+            assert len(surface.writes) == 1
+
+    run(main())
+
+
+def test_growth_bears_some_failures_in_a_row() -> None:
+    faults = iter([DeliveryUnavailable()] * FAILURES_BORNE)
+    surface = FakeSurface(fault=lambda _number, _urgency: next(faults, None))
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.add("one ")
+            await asyncio.sleep(60)
+            assert live.failure is None
+            assert surface.contents[0].startswith("one")
+            await finish(live)
+
+    run(main())
+
+
+def test_growth_gives_up_after_too_many_failures_and_the_end_still_tries() -> None:
+    faults = iter([DeliveryUnavailable()] * (FAILURES_BORNE + 1))
+    surface = FakeSurface(fault=lambda _number, _urgency: next(faults, None))
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.add("one ")
+            await asyncio.sleep(60)
+            assert isinstance(live.failure, DeliveryUnavailable)
+            await finish(live)
+            assert live.failure is None
+
+    run(main())
+    assert surface.contents == ["one\n-# model"]
+
+
+def test_the_end_insists_for_a_bounded_time() -> None:
+    surface = FakeSurface(fault=lambda _number, urgency: DeliveryUnavailable() if urgency is Urgency.FINAL else None)
+
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        async with live_on(surface) as live:
+            live.add("one ")
+            await until_quiet()
+            begun = loop.time()
+            with pytest.raises(DeliveryUnavailable):
+                await finish(live)
+            return loop.time() - begun
+
+    assert run(main()) == pytest.approx(INSIST_S)
+    assert surface.under_way == 0
+
+
+def test_leaving_without_finishing_leaves_nothing_under_way() -> None:
+    surface = FakeSurface(answer_s=lambda _: 60)
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.add("one ")
+            await asyncio.sleep(1)
+            assert surface.under_way == 1
+        assert len(asyncio.all_tasks()) == 1
+
+    run(main())
+    assert surface.under_way == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    pieces=st.lists(st.text(alphabet="ab *`\n-👩🏽#|", max_size=400), max_size=30),
+    pauses=st.lists(st.sampled_from([0.0, 0.3, 1.5]), min_size=30, max_size=30),
+    most=st.integers(1, 4),
+    footer=st.text(max_size=400),
+    notice=st.none() | st.text(max_size=2_500),
+)
+def test_every_state_fits_and_is_never_empty(
+    pieces: list[str], pauses: list[float], most: int, footer: str, notice: str | None
+) -> None:
+    surface = FakeSurface(permit_s={Urgency.GROWTH: 0.5}, answer_s=lambda _: 0.1)
+
+    async def main() -> None:
+        async with live_on(surface, max_messages=most) as live:
+            for piece, pause in zip(pieces, pauses, strict=False):
+                live.add(piece)
+                await asyncio.sleep(pause)
+            await finish(live, footer=footer, notice=notice)
+
+    run(main())
+    contents = [write.shown.content for write in surface.writes]
+    assert all(content.strip() and utf16_length(content) <= CONTENT_LIMIT for content in contents)
+    assert surface.most_under_way == 1
+    assert len(surface.messages) <= most
+    assert surface.messages[-1].buttons == (AGAIN,)
