@@ -268,6 +268,64 @@ def test_every_page_of_a_table_begins_with_its_header(rows: int, limit: int) -> 
     assert shown == [f"| row {row} | {row} |" for row in range(rows)]
 
 
+WELL_FORMED = [
+    "# A heading",
+    "A paragraph with **bold words**, `code`, *some italics* and snake_case_names. " * 3,
+    "One line.",
+    "Like this:",
+    "- an item\n- **another** item\n  - a nested item\n1. `first`",
+    "> a quote with **bold**\n> on two lines",
+    "```py\n" + "value = compute(2 ** 8)  # **kwargs\n" * 9 + "```",
+    "```\nx\n\n\ny\n```",
+    "1. An item with code:\n\n   ```bash\n   echo done\n   ```",
+    "| a | b |\n|---|---|\n| `1` | **2** |\n| 3 | 4 |",
+]
+documents = st.lists(st.sampled_from(WELL_FORMED), min_size=3, max_size=25).map("\n\n".join)
+
+
+@given(documents, limits, st.integers(1, 40))
+@fuzz
+def test_a_well_formed_document_is_well_formed_in_every_page_and_state(text: str, limit: int, size: int) -> None:
+    for page in [*split(text, limit), *states(text, limit, size)]:
+        prose, code = page.split("```")[::2], page.split("```")[1::2]
+        assert len(prose) == len(code) + 1
+        assert all(block.partition("\n")[2].strip() for block in code)
+        assert all(part.count("**") % 2 == 0 and part.count("`") % 2 == 0 for part in prose)
+
+
+@given(documents, limits)
+@fuzz
+def test_no_page_but_the_last_ends_with_a_heading(text: str, limit: int) -> None:
+    for page in split(text, limit)[:-1]:
+        assert not page.endswith("# A heading")
+
+
+def test_a_star_without_a_partner_is_closed_on_no_page() -> None:
+    paragraph = "A footnote *mark and " + "some words " * 12 + "end."
+    assert split(f"{paragraph}\n\n{paragraph}", 200) == [paragraph, paragraph]
+
+
+def test_an_address_longer_than_half_a_page_is_whole() -> None:
+    address = "https://example.org/" + "a" * 150
+    assert split(f"See {'more ' * 10}{address} now.", 200) == [f"See {'more ' * 10}".strip(), f"{address} now."]
+
+
+def test_a_table_row_is_not_torn() -> None:
+    row = "| " + "cell " * 10 + "| b |\n"
+    pages = split("| a | b |\n|---|---|\n" + row * 12, 200)
+    assert all(line == row.strip() for page in pages for line in page.split("\n")[2:])
+
+
+def test_a_header_too_long_to_repeat_is_not_repeated() -> None:
+    header = "| " + "name " * 15 + "|\n|---|\n"
+    assert [page.startswith(header) for page in split(header + "| 1 |\n" * 60, 200)] == [True, False, False]
+
+
+def test_text_behind_a_cut_table_does_not_get_its_header() -> None:
+    table = "| a | b |\n|---|---|\n" + "| 1 | 2 |\n" * 17
+    assert split(table + "\nText. " + "word " * 20, 200)[1].startswith("Text.")
+
+
 def test_a_short_text_is_one_page() -> None:
     assert split("Hello **there**.\n", 200) == ["Hello **there**."]
 
@@ -392,6 +450,8 @@ def test_nul_is_dropped_and_a_lone_surrogate_replaced() -> None:
         ("a **b**", "a **b**"),
         ("a **b *c", "a **b *c***"),
         ("a *b\n\nc", "a *b\n\nc"),
+        ("a *b\n\n", "a *b"),
+        ("a *b\n- ", "a *b"),
         ("a `b", "a `b`"),
         ("a `b * c", "a `b * c`"),
         ("a ||b", "a ||b||"),

@@ -12,6 +12,8 @@ from typing import Final
 LONGEST_RUN: Final = 16
 """Backticks in the longest run that is taken for a fence or for inline code; a longer one is just text."""
 LONGEST_LANGUAGE: Final = 40
+_LONGEST_CLOSER: Final = 64
+"""Characters of a fence's closing line; so it is clear in time whether a page begins with one."""
 LONGEST_FENCE_TAIL: Final = 1 + 16 + LONGEST_RUN
 """UTF-16 code units of the longest `Fence.closing`: a line end, eight quote marks with a space each, the backticks."""
 
@@ -76,7 +78,9 @@ class Fence:
 
     def may_be_closed_by(self, line: str) -> bool:
         """Whether the unfinished `line` can still become this fence's closing line."""
-        return not line.strip(" \t>`") and (self._only_run(line) is not None or "`" not in line)
+        if line.strip(" \t>`") or len(line.rstrip()) > _LONGEST_CLOSER:
+            return False
+        return "`" not in line or self._only_run(line) is not None
 
     def ends_before(self, line: str) -> bool:
         """Whether `line` stands outside of the quote that the fence stands in, which ends both."""
@@ -84,7 +88,7 @@ class Fence:
 
     def _only_run(self, line: str) -> str | None:
         match = _CLOSER.fullmatch(line)
-        if match is None or (not self.quote and ">" in line):
+        if match is None or (not self.quote and ">" in line) or len(line.rstrip()) > _LONGEST_CLOSER:
             return None
         return match[1]
 
@@ -154,7 +158,7 @@ def _fence(opener: re.Match[str]) -> Fence:
 
 def _prose(text: str, content: str, start: int, before: Line | None) -> Line:
     lead = _LEAD.match(content)
-    assert lead is not None  # noqa: S101 - every part of the pattern may be empty
+    assert lead is not None
     quote, end = lead["quote"], start + len(content)
     table = ""
     if lead["table"]:

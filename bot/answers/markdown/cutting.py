@@ -17,6 +17,8 @@ from bot.answers.markdown.reading import Reading, read
 
 _SPACE: Final = re.compile(r"[ \t]+")
 _SENTENCE: Final = re.compile(r"[.!?…。！？][\"'”’»)\]*_]*$")
+_LEAD_IN: Final = re.compile(r"[:：][*_ \t\r]*$|^[ \t]*\*\*[^*]*\*\*[ \t\r]*$")
+"""A line that ends in a colon, or is bold as a whole, as a heading would be."""
 _WIDE_STOP: Final = re.compile(r"[。！？，、；：][”’」』）]?(?=\w)")
 _CLUSTER: Final = regex.compile(r"\X")
 _TEXT_BEFORE: Final = 8
@@ -142,8 +144,10 @@ class _Chooser:
                 return Rank.ROW
             empty = following.end < len(self._text) and not self._text[following.start : following.end].strip()
             return Rank.CODE_PARAGRAPH if empty or following.kind is Kind.FENCE_CLOSER else Rank.CODE_LINE
-        if self._text[: line.end].rstrip().endswith((":", "：")) or line.kind is Kind.TABLE_ROW:
-            return Rank.LEAD_IN if line.kind is not Kind.TABLE_ROW or not blank else Rank.PARAGRAPH
+        if line.kind is Kind.TABLE_ROW:
+            return Rank.PARAGRAPH if blank else Rank.LEAD_IN
+        if _LEAD_IN.search(self._text[line.start : line.end]):
+            return Rank.LEAD_IN
         if blank:
             return Rank.PARAGRAPH
         if self._reading.marks_after(line.end):

@@ -76,10 +76,12 @@ class Pages:
             return ""
         if not final:
             return "" if self._at_start else self._growing(self._prefix + self._body)
-        fence = self._cut.fence if self._cut is not None else None
-        if fence is not None and fence.is_closed_by(self._body.rstrip()):
-            return ""
-        text = ((fence.opening if fence is not None else self._prefix) + self._body).rstrip()
+        prefix = self._prefix
+        if self._cut is not None and self._cut.fence is not None:
+            if self._cut.fence.is_closed_by(self._body.rstrip()):
+                return ""
+            prefix = self._cut.quote + self._cut.fence.opening
+        text = (prefix + self._body).rstrip()
         reading = read(text, ended=True)
         marks = tuple(mark for mark in reading.marks_at(len(text)) if mark in self._marks)
         return text + closing(reading.fence_at(len(text)), marks)
@@ -89,7 +91,7 @@ class Pages:
         self._rested = reading.resting_line() or self._rested
         page = shown(reading)
         if units(page) > self._limit:
-            page = shown(read(text[: _index_over(text, self._limit - LONGEST_MARKS) - 1]))
+            page = shown(read(text[: _index_over(text, self._limit - _LONGEST_TAIL) - 1]))
         return page if len(page) > len(self._prefix) else ""
 
     def _advance(self) -> None:
@@ -136,7 +138,7 @@ class Pages:
 
     def _leave_fence(self) -> None:
         """The fence was closed on the page before; its own closing line, if there is one, has nothing left to close."""
-        assert self._cut is not None  # noqa: S101 - a fence comes from a cut
+        assert self._cut is not None
         line, line_end, _ = self._body.partition("\n")
         if self._cut.fence is not None and self._cut.fence.is_closed_by(line):
             self._drop(len(line + line_end))
@@ -157,7 +159,8 @@ class Pages:
 
     def _turn(self, end: int) -> None:
         """Close a page; `end` characters of the body are one too many."""
-        self._settle() if self._at_start else None
+        if self._at_start:
+            self._settle()
         text = self._prefix + self._body[:end]
         before = len(self._prefix)
         blank = _match_end(_LEADING, self._body)

@@ -49,8 +49,11 @@ class Reading:
 
     def fence_at(self, position: int) -> Fence | None:
         """The fence to close if the text ended at `position`."""
-        line = self.lines[self.line_at(position)]
-        return line.fence if line.kind is not Kind.FENCE_CLOSER or position >= line.end else self._fence_before(line)
+        number = self.line_at(position)
+        line = self.lines[number]
+        if number and line.kind is Kind.FENCE_CLOSER and self.text[position : line.end].strip():
+            return self.lines[number - 1].fence
+        return line.fence
 
     def open_at_end(self) -> tuple[Fence | None, tuple[str, ...]]:
         """The fence or the marks to close at the end of the text."""
@@ -91,10 +94,6 @@ class Reading:
             ):
                 return line
         return None
-
-    def _fence_before(self, line: Line) -> Fence | None:
-        number = self.lines.index(line)
-        return self.lines[number - 1].fence if number else None
 
 
 def read(text: str, *, after: Line | None = None, ended: bool = False) -> Reading:
