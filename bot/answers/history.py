@@ -5,7 +5,7 @@ them one by one. Turns are in order of their time and then of their question's i
 have an order too, the same after a restart.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
@@ -50,6 +50,11 @@ class MemoryKey:
     def private(cls, channel_id: int, user_id: int) -> "MemoryKey":
         """One member's memory of answers that only they saw."""
         return cls(channel_id=channel_id, owner=f"private:{user_id}")
+
+    @property
+    def is_private(self) -> bool:
+        """Whether it holds answers that only one person saw."""
+        return self.owner.startswith("private:")
 
     @property
     def is_shared(self) -> bool:
@@ -132,14 +137,23 @@ def default_mode(place: Place) -> Mode:
     return "shared" if place.bot_present else "personal"
 
 
+def channel_memory(channel_id: int, user_id: int, mode: Mode) -> MemoryKey | None:
+    """The memory of what `user_id` asks in the channel for everybody to see; None: there is none."""
+    match mode:
+        case "off":
+            return None
+        case "shared":
+            return MemoryKey.shared(channel_id)
+        case "personal":
+            return MemoryKey.personal(channel_id, user_id)
+
+
 def memory_key(question: Question, mode: Mode) -> MemoryKey | None:
     """The memory that a question reads and writes; None: neither."""
     channel_id, asker_id = question.place.channel_id, question.asker.id
-    if mode == "off":
-        return None
-    if question.private:
+    if question.private and mode != "off":
         return MemoryKey.private(channel_id, asker_id)
-    return MemoryKey.shared(channel_id) if mode == "shared" else MemoryKey.personal(channel_id, asker_id)
+    return channel_memory(channel_id, asker_id, mode)
 
 
 _TURN_COLUMNS: Final = (
@@ -219,6 +233,14 @@ async def delete_turn(tx: Tx, question_id: int) -> bool:
     return await tx.execute("DELETE FROM turns WHERE question_id = ?", (question_id,)) == 1
 
 
+async def set_images(tx: Tx, question_id: int, images: Sequence[AttachmentRef]) -> bool:
+    """Where a turn's pictures can be read from now on. False: the turn has been forgotten."""
+    changed = await tx.execute(
+        "UPDATE turns SET images = ? WHERE question_id = ?", (_json([asdict(image) for image in images]), question_id)
+    )
+    return changed == 1
+
+
 async def turn(tx: Tx, question_id: int) -> Turn | None:
     """The turn of that question."""
     row = await tx.fetch_one("SELECT * FROM turns WHERE question_id = ?", (question_id,))
@@ -286,6 +308,14 @@ async def answer(tx: Tx, answer_id: int) -> AnswerRecord | None:
     """The record of an answer; None where it is no longer known."""
     row = await tx.fetch_one("SELECT * FROM answers WHERE answer_id = ?", (answer_id,))
     return _answer(row) if row is not None else None
+
+
+async def has_later_answer(tx: Tx, turn_id: int, answer_id: int) -> bool:
+    """Whether a later answer than `answer_id` is part of the same turn: asked again, or carried on."""
+    row = await tx.fetch_one(
+        "SELECT answer_id FROM answers WHERE turn_id = ? AND answer_id > ? LIMIT 1", (turn_id, answer_id)
+    )
+    return row is not None
 
 
 async def running_answers(tx: Tx, limit: int) -> tuple[AnswerRecord, ...]:

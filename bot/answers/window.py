@@ -65,6 +65,12 @@ def fit(turns: Sequence[T], *, budget_tokens: int, count: Callable[[T], int]) ->
     return Window(turns=tuple(turns[start:]), tokens=tokens, dropped=start)
 
 
+def turn_tokens(turn: Turn, counter: TokenCounter) -> int:
+    """What the words of a turn count in a request; nearly, since a speaker's name and placeholders come on top."""
+    texts = (turn.asked.prompt, turn.asked.file_text or "", turn.asked.quoted or "", turn.answer)
+    return sum(counter.count_many(texts)) + 2 * message_tokens(0)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
     """What is sent. `text_tokens` counts everything but the pictures, of which `images_used` are in `messages`.

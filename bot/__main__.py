@@ -1,0 +1,60 @@
+"""The command line: `python -m bot`."""
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+
+from bot.app import run
+from bot.errors import BotError, SettingsError
+from bot.ops.logging import configure
+from bot.settings import Settings, environment
+
+log = logging.getLogger("bot")
+
+
+def main() -> int:
+    """Serve Discord until SIGINT or SIGTERM; 0 after a clean stop, 1 when it cannot go on, 2 for wrong settings."""
+    argparse.ArgumentParser(
+        prog="python -m bot",
+        description="Serves the bot on Discord. Settings come from the environment and from .env; see .env.example.",
+    ).parse_args()
+    try:
+        settings = Settings.load(environment())
+    except SettingsError as error:
+        return _refuse(error)
+    configure(level=settings.log_level, fmt=settings.log_format, secrets=settings.secrets)
+    try:
+        asyncio.run(_serve(settings))
+    except SettingsError as error:
+        return _refuse(error)
+    except BotError as error:
+        log.error("%s", error)
+        return 1
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+async def _serve(settings: Settings) -> None:
+    """Run until a signal cancels it, which is the ordinary end."""
+    task = asyncio.current_task()
+    assert task is not None
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(NotImplementedError):  # Windows has no handlers for signals; Ctrl-C still interrupts there
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+        loop.add_signal_handler(signal.SIGINT, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await run(settings)
+
+
+def _refuse(error: SettingsError) -> int:
+    print("The bot cannot start:", *(f"  - {problem}" for problem in error.problems), sep="\n", file=sys.stderr)
+    print("Each variable is explained in .env.example; put yours into a file named .env.", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,760 @@
+"""A question's journey: check it, read what is attached, recall, ask, show it as it streams, remember."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Final, Literal, TypeVar
+
+from bot.answers import history as store
+from bot.answers.attachments import Attachments
+from bot.answers.footer import footer, memory_in_words
+from bot.answers.history import AnswerRecord, AnswerState, Asked, History, MemoryKey, Turn
+from bot.answers.live import Live
+from bot.answers.pictures import MessageReader, PictureAddresses
+from bot.answers.question import AttachmentRef, Question
+from bot.answers.tokens import TokenCounter, image_tokens
+from bot.answers.window import Prompt, Window, build_messages, fit, turn_tokens
+from bot.catalog import Catalog, ChatModel
+from bot.delivery.messages import Button, Outgoing, Sent, Surface, Upload
+from bot.errors import (
+    AttachmentRefused,
+    BotError,
+    NothingToRepeat,
+    NotPermitted,
+    OutOfRange,
+    Overloaded,
+    PromptEmpty,
+    PromptTooLong,
+    ProviderError,
+    ProviderKeyRefused,
+    ProviderOutOfCredit,
+)
+from bot.minitoolai.chat import ChatRequest, Finished, TextDelta, Usage
+from bot.minitoolai.client import MiniToolAI
+from bot.settings import Settings
+from bot.storage.database import Database, Tx
+from bot.storage.errors import StorageError
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+Words = Callable[[BaseException], str]
+
+PROMPT_LIMIT: Final = 6_000
+"""Characters; Discord's own limit for a text option, held for every door."""
+QUOTE_LIMIT: Final = 6_000
+"""Characters of the message asked about that the model is shown; the rest is left out."""
+TEMPERATURE_RANGE: Final = (0.0, 2.0)
+DEFAULT_TEMPERATURE: Final = 1.0
+PICTURE_ROOM_TOKENS: Final = image_tokens("gpt-4o")
+"""The place of one picture in a model's context. gpt-4o-mini bills a picture as many times more tokens, so that it
+costs what it costs with gpt-4o; it does not read more for that."""
+TURNS_READ: Final = 200
+"""The most turns of a memory that are looked at for one question. The token budget is used up long before."""
+USAGE_WAIT_S: Final = 2.0
+"""How long the API may take to send its figures, or close, after it has said that the answer is finished."""
+SILENCE_S: Final = 4.0
+"""After so long without a word the reply says that the model is at it, and offers Stop."""
+CLOSE_S: Final = 10.0
+"""How long the open answers have for their last edit when the bot stops."""
+CARRY_ON: Final = "Continue your last answer exactly where it stopped. Do not repeat any of it and do not introduce it."
+
+Ending = Literal["finished", "length", "filtered", "stopped", "restart", "cut", "failed"]
+
+_STATES: Final[dict[Ending, AnswerState]] = {
+    "finished": "done",
+    "length": "done",
+    "filtered": "done",
+    "stopped": "stopped",
+    "restart": "cut",
+    "cut": "cut",
+    "failed": "failed",
+}
+_NOTICES: Final[dict[Ending, str]] = {
+    "filtered": "⚠️ The AI service's content filter ended this answer.",
+    "stopped": "⏹️ Stopped.",
+    "restart": "⚠️ Cut off: I am being restarted. Please press Regenerate in a minute.",
+}
+_REMEMBERED: Final = frozenset({"finished", "length", "filtered", "stopped"})
+"""What a later question is reminded of. An answer that failed is nobody's fault but ours, and is shown, not kept."""
+
+OPERATOR_MUST_ACT: Final = (ProviderKeyRefused, ProviderOutOfCredit)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Job:
+    """One answer to give. `root_id` is the question whose turn it becomes part of; another one's, where it is asked
+    again (`again`) or carried on (`more`)."""
+
+    question: Question
+    root_id: int
+    kind: Literal["new", "again", "more"] = "new"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Attached:
+    """What came with the question: pictures with working addresses, those to show again, and the file's text."""
+
+    images: tuple[AttachmentRef, ...]
+    uploads: tuple[Upload, ...]
+    file_text: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Prepared:
+    """Everything that is known before the API is asked."""
+
+    job: _Job
+    model: ChatModel
+    key: MemoryKey | None
+    asked: Asked
+    prompt: Prompt
+    request: ChatRequest
+    uploads: tuple[Upload, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(kw_only=True, slots=True)
+class _Open:
+    """An answer that is being given. `halt` ends its stream; before there is one, it is remembered in `halted`."""
+
+    asker_id: int
+    scope: asyncio.Timeout | None = None
+    halted: Literal["stopped", "restart"] | None = None
+
+    def halt(self, why: Literal["stopped", "restart"]) -> None:
+        self.halted = self.halted or why
+        if self.scope is not None and not self.scope.expired():
+            self.scope.reschedule(asyncio.get_running_loop().time())
+
+
+@dataclass(kw_only=True, slots=True)
+class _Heard:
+    """What the API said so far."""
+
+    parts: list[str] = field(default_factory=list)
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    error: ProviderError | None = None
+
+    @property
+    def text(self) -> str:
+        return "".join(self.parts)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Result:
+    """How it ended, and what it took."""
+
+    ending: Ending
+    text: str
+    finish_reason: str | None
+    usage: Usage
+    estimated: bool
+    notice: str | None
+
+
+def button(action: str, answer_id: int, label: str, emoji: str) -> Button:
+    """A button that names a stored answer; `cogs.ask` knows it by this form of `custom_id`."""
+    return Button(custom_id=f"ask:{action}:{answer_id}", label=label, emoji=emoji)
+
+
+def ending_buttons(answer_id: int, *, may_continue: bool) -> tuple[Button, ...]:
+    """What can be done with an answer that has ended."""
+    more = (button("more", answer_id, "Continue", "▶️"),) if may_continue else ()
+    return (
+        *more,
+        button("again", answer_id, "Regenerate", "🔁"),
+        button("delete", answer_id, "Delete", "🗑️"),
+    )
+
+
+class Answers:
+    """Answers questions. One for each bot and process."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        catalog: Catalog,
+        default_model: ChatModel,
+        api: MiniToolAI,
+        database: Database,
+        counter: TokenCounter,
+        attachments: Attachments,
+        reader: MessageReader,
+    ) -> None:
+        self._settings = settings
+        self._catalog = catalog
+        self._default_model = default_model
+        self._api = api
+        self._database = database
+        self._history = History(database)
+        self._counter = counter
+        self._attachments = attachments
+        self._addresses = PictureAddresses(reader)
+        self._open: dict[int, _Open] = {}
+        self._all_ended = asyncio.Event()
+        self._all_ended.set()
+        self._closing = False
+
+    # What can be refused at first sight
+
+    def check(self, question: Question) -> None:
+        """Refuse what needs no look at attachments or memory, before anything is promised to the asker.
+
+        Raises:
+            BadRequest: its kind says what is wrong.
+            Overloaded: as many answers as configured are open, or the bot is stopping.
+        """
+        if not (question.prompt.strip() or question.images or question.file or question.quoted):
+            raise PromptEmpty
+        if len(question.prompt) > PROMPT_LIMIT:
+            raise PromptTooLong(length=len(question.prompt), limit=PROMPT_LIMIT, unit="characters")
+        if question.temperature is not None and not _within(question.temperature, *TEMPERATURE_RANGE):
+            raise OutOfRange("temperature", low=TEMPERATURE_RANGE[0], high=TEMPERATURE_RANGE[1])
+        model = self._model(question)
+        longest = min(self._settings.max_answer_tokens_limit, model.output_tokens)
+        if question.max_tokens is not None and not _within(question.max_tokens, 1, longest):
+            raise OutOfRange("max_tokens", low=1, high=longest)
+        self._check_load()
+
+    def _check_load(self) -> None:
+        if self._closing or len(self._open) >= self._settings.max_open_answers:
+            raise Overloaded
+
+    def _model(self, question: Question) -> ChatModel:
+        return self._catalog.chat_model(question.model) if question.model else self._default_model
+
+    # The doors
+
+    async def answer(self, question: Question, surface: Surface, words: Words) -> None:
+        """Answer a new question on `surface`; `words` turns an error into what the asker reads.
+
+        Raises:
+            BadRequest: an attachment is not what it should be, or all of it is more than the model can read.
+            DeliveryError: the answer could not be shown, or its message was deleted.
+            StorageError: the memory is out of reach. Nothing was asked of the API.
+        """
+        await self._give(_Job(question=question, root_id=question.id), surface, words)
+
+    async def again(self, record: AnswerRecord, *, new_id: int, surface: Surface, words: Words) -> None:
+        """Ask the same question once more; the new answer takes the old one's place in the memory.
+
+        Raises:
+            As `answer`.
+        """
+        job = _Job(question=replace(record.question, id=new_id), root_id=record.turn_id or new_id, kind="again")
+        await self._give(job, surface, words)
+
+    async def carry_on(self, record: AnswerRecord, *, new_id: int, surface: Surface, words: Words) -> None:
+        """Let the model go on where its limit ended it; the memory holds one answer.
+
+        Raises:
+            NothingToRepeat: the answer is no longer remembered.
+            As `answer`.
+        """
+        if record.turn_id is None:
+            raise NothingToRepeat
+        job = _Job(question=replace(record.question, id=new_id), root_id=record.turn_id, kind="more")
+        await self._give(job, surface, words)
+
+    def fitting(self, turns: Sequence[Turn]) -> Window[Turn]:
+        """Which of `turns` (newest last) go along with the next question, by the configured budget alone."""
+        return fit(
+            turns,
+            budget_tokens=self._settings.history_tokens,
+            count=lambda turn: turn_tokens(turn, self._counter),
+        )
+
+    async def record_for(self, answer_id: int, *, by: int) -> AnswerRecord:
+        """The stored answer, for the person who asked for it: it is their memory and their money.
+
+        Raises:
+            NothingToRepeat: it is not known any more.
+            NotPermitted: `by` is somebody else.
+        """
+        record = await self._record(answer_id)
+        if record.question.asker.id != by:
+            raise NotPermitted("the person who asked")
+        return record
+
+    def is_open(self, answer_id: int) -> bool:
+        """Whether the answer is being given right now, by this process."""
+        return answer_id in self._open
+
+    def stop(self, answer_id: int, *, by: int, moderator: bool) -> None:
+        """End an open answer; what was said stays. One that has ended already is fine.
+
+        Raises:
+            NotPermitted: neither who asked nor a moderator.
+        """
+        opened = self._open.get(answer_id)
+        if opened is None:
+            return
+        _require(by == opened.asker_id or moderator)
+        opened.halt("stopped")
+
+    async def close_forgotten(self, answer_id: int, *, by: int, moderator: bool, shown: str) -> Outgoing:
+        """What to show in place of an answer that looks unfinished, though no process is writing it any more.
+
+        Raises:
+            NothingToRepeat, NotPermitted.
+        """
+        record = await self._record(answer_id)
+        _require(by == record.question.asker.id or moderator)
+        if record.state == "running":
+            record = replace(record, state="cut", updated_at=_now())
+            await self._database.write(lambda tx: store.save_answer(tx, record))
+        text = "\n".join(line for line in shown.splitlines() if not line.startswith("-# "))
+        notice = "⚠️ Cut off: I was restarted while writing this."
+        return Outgoing(content=f"{text}\n{notice}".strip(), buttons=ending_buttons(answer_id, may_continue=False))
+
+    async def delete(self, answer_id: int, *, by: int, moderator: bool) -> tuple[tuple[int, int], ...]:
+        """Forget an answer and its turn; returns its messages as (channel id, message id) for the caller to delete.
+
+        Raises:
+            NothingToRepeat, NotPermitted.
+        """
+        record = await self._record(answer_id)
+        _require(by == record.question.asker.id or moderator)
+        self.stop(answer_id, by=by, moderator=moderator)
+
+        async def forget(tx: Tx) -> None:
+            await store.delete_answer(tx, answer_id)
+            # The turn may hold another answer by now, one asked again or carried on: then it stays with that one.
+            if record.turn_id is not None and not await store.has_later_answer(tx, record.turn_id, answer_id):
+                await store.delete_turn(tx, record.turn_id)
+
+        await self._database.write(forget)
+        return record.messages
+
+    async def close(self) -> None:
+        """Take no more questions, end the open answers with a word about why, and wait for their last edits."""
+        self._closing = True
+        for opened in self._open.values():
+            opened.halt("restart")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S):
+                await self._all_ended.wait()
+
+    async def _record(self, answer_id: int) -> AnswerRecord:
+        record = await self._history.answer(answer_id)
+        if record is None:
+            raise NothingToRepeat
+        return record
+
+    # The journey
+
+    async def _give(self, job: _Job, surface: Surface, words: Words) -> None:
+        self._check_load()
+        opened = self._open[job.question.id] = _Open(asker_id=job.question.asker.id)
+        self._all_ended.clear()
+        try:
+            prepared = await self._prepare(job)
+            await self._converse(prepared, opened, surface, words)
+        finally:
+            del self._open[job.question.id]
+            if not self._open:
+                self._all_ended.set()
+
+    async def _prepare(self, job: _Job) -> _Prepared:
+        question = job.question
+        wanted = self._model(question)
+        recalled = await self._database.read(lambda tx: _recall(tx, job))
+        attached = await self._read_attached(job, recalled.root)
+        model = (self._catalog.for_images(wanted) or wanted) if attached.images else wanted
+        asked = Asked(
+            asker=question.asker,
+            prompt=CARRY_ON if job.kind == "more" else question.prompt,
+            images=attached.images,
+            file_name=question.file.name if question.file and attached.file_text is not None else None,
+            file_text=attached.file_text,
+            quoted=question.quoted[:QUOTE_LIMIT] if question.quoted and job.kind != "more" else None,
+            quoted_author=question.quoted_author,
+        )
+        answer_tokens = min(question.max_tokens or self._settings.max_answer_tokens, model.output_tokens)
+        prompt = await self._build(asked, recalled, model, answer_tokens)
+        return _Prepared(
+            job=job,
+            model=model,
+            key=recalled.key,
+            asked=asked,
+            prompt=prompt,
+            request=ChatRequest(
+                model=model.id,
+                messages=prompt.messages,
+                temperature=DEFAULT_TEMPERATURE if question.temperature is None else question.temperature,
+                max_completion_tokens=answer_tokens,
+            ),
+            uploads=attached.uploads,
+            notes=_notes(wanted, model, prompt),
+        )
+
+    async def _read_attached(self, job: _Job, root: Turn | None) -> _Attached:
+        """Read pictures and file at once. Where a button asks anew, the turn still knows the file's text.
+
+        Raises:
+            AttachmentRefused: the first that is not what it should be.
+        """
+        if job.kind == "more":
+            return _Attached(images=(), uploads=(), file_text=None)
+        question = job.question
+        known_text = root.asked.file_text if root is not None else None
+        unread = question.file if known_text is None else None
+        images = await self._readdressed(question.images)
+        async with asyncio.TaskGroup() as group:
+            pictures = [group.create_task(_settled(self._attachments.fetch_image(image))) for image in images]
+            file = group.create_task(_settled(self._attachments.read_text(unread))) if unread else None
+        fetched = [_value(picture.result()) for picture in pictures]
+        return _Attached(
+            images=images,
+            # What belongs to no message could never be read again: the answer shows it, and so keeps it.
+            uploads=tuple(
+                Upload(name=image.name, content=content, description=f"Picture {number} of the question")
+                for number, (image, (_, content)) in enumerate(zip(images, fetched, strict=True), start=1)
+                if image.message_id is None
+            ),
+            file_text=_value(file.result()) if file is not None else known_text,
+        )
+
+    async def _readdressed(self, images: Sequence[AttachmentRef]) -> tuple[AttachmentRef, ...]:
+        """The pictures under addresses that work now; one that has none keeps its old one, and is refused when read."""
+        working = await self._addresses.working(images)
+        return tuple(replace(image, url=working.get(image.id, image.url)) for image in images)
+
+    async def _build(self, asked: Asked, recalled: "_Recalled", model: ChatModel, answer_tokens: int) -> Prompt:
+        """The request's messages: the question, and what of the memory fits beside it.
+
+        Raises:
+            PromptTooLong: the question alone leaves the model no room for its answer.
+        """
+        turns, key = recalled.turns, recalled.key
+        recent = [image for turn in reversed(turns) for image in reversed(turn.asked.images)]
+        working = await self._addresses.working(recent[: self._settings.history_images]) if model.sees_images else {}
+        own = {image.id: image.url for image in asked.images}
+
+        def build(turns: Sequence[Turn], budget_tokens: int) -> Prompt:
+            return build_messages(
+                persona=self._settings.persona,
+                question=asked,
+                turns=turns,
+                shared=key is not None and key.is_shared,
+                budget_tokens=budget_tokens,
+                counter=self._counter,
+                image_url=lambda image: own.get(image.id) or working.get(image.id),
+                sees_images=model.sees_images,
+                max_images=max(self._settings.history_images, len(asked.images)),
+            )
+
+        pictures = len(own) + len(working) if model.sees_images else 0
+        room = model.context_tokens - answer_tokens - pictures * PICTURE_ROOM_TOKENS
+        alone = build((), 0)
+        if alone.text_tokens > room:
+            raise PromptTooLong(length=alone.text_tokens, limit=max(room, 0), unit="tokens")
+        return build(turns, min(room, alone.text_tokens + self._settings.history_tokens))
+
+    async def _converse(self, prepared: _Prepared, opened: _Open, surface: Surface, words: Words) -> None:
+        """Ask, show as it streams, end it, remember.
+
+        Raises:
+            DeliveryError: see `answer`. Nothing is remembered then.
+        """
+        answer_id = prepared.job.question.id
+        begun = asyncio.create_task(self._save_begun(prepared.job), name=f"answer {answer_id} begun")
+        stop = replace(button("stop", answer_id, "Stop", "⏹️"), style="danger")
+        try:
+            async with Live(surface, max_messages=self._settings.max_messages, stop=stop) as live:
+                live.attach(prepared.uploads)
+                heard = await self._listen(prepared.request, live, opened)
+                result = self._result(prepared, heard, opened, words)
+                await begun
+                remembered = await self._save(prepared, result)
+                sent = await live.finish(
+                    footer=self._footer(prepared, result, remembered=remembered),
+                    buttons=ending_buttons(answer_id, may_continue=remembered and result.ending == "length"),
+                    notice=result.notice,
+                )
+            await self._save_place(prepared, result, sent, remembered=remembered)
+        except BotError:
+            await self._save_record(replace(_record(prepared.job), state="failed"))
+            raise
+        finally:
+            begun.cancel()
+        log.info("answered (%s) by %s, %d + %d tokens", result.ending, prepared.model.id, *_counts(result.usage))
+
+    async def _listen(self, request: ChatRequest, live: Live, opened: _Open) -> _Heard:
+        """Pull the stream to its end, a halt, or an error of the API's, which is part of what was heard."""
+        heard = _Heard()
+        loop = asyncio.get_running_loop()
+        silence = loop.call_later(SILENCE_S, live.note, "thinking…")
+        try:
+            async with asyncio.timeout(None) as opened.scope, aclosing(self._api.chat(request)) as events:
+                if opened.halted:
+                    opened.scope.reschedule(loop.time())
+                async for event in events:
+                    if isinstance(event, TextDelta):
+                        silence.cancel()
+                        heard.parts.append(event.text)
+                        live.add(event.text)
+                    elif isinstance(event, Finished):
+                        heard.finish_reason = event.reason
+                        opened.scope.reschedule(loop.time() + USAGE_WAIT_S)
+                    else:
+                        heard.usage = event
+        except TimeoutError:
+            if not (opened.halted or heard.finish_reason):
+                raise
+        except ProviderError as error:
+            heard.error = error
+            if isinstance(error, OPERATOR_MUST_ACT):
+                log.error("the AI service refuses the operator's account: %s %s", type(error).__name__, error.detail)
+            else:
+                log.warning("the AI service failed: %s %s", type(error).__name__, error.detail)
+        finally:
+            silence.cancel()
+        return heard
+
+    def _result(self, prepared: _Prepared, heard: _Heard, opened: _Open, words: Words) -> _Result:
+        ending = _ending(heard, opened)
+        usage = heard.usage or Usage(
+            prompt_tokens=prepared.prompt.tokens(image_tokens(prepared.model.id)),
+            completion_tokens=self._counter.count(heard.text),
+        )
+        return _Result(
+            ending=ending,
+            text=heard.text,
+            finish_reason=heard.finish_reason,
+            usage=usage,
+            estimated=heard.usage is None,
+            notice=words(heard.error) if heard.error is not None else _NOTICES.get(ending),
+        )
+
+    def _footer(self, prepared: _Prepared, result: _Result, *, remembered: bool) -> str:
+        if result.ending in ("cut", "failed"):
+            return f"{prepared.model.id} · not charged, not remembered"
+        notes = prepared.notes
+        if result.ending == "length":
+            notes = (*notes, f"ended at the limit of {prepared.request.max_completion_tokens:,} tokens")
+        if prepared.key is not None and not remembered and result.text.strip():
+            notes = (*notes, "could not be remembered")
+        return footer(
+            model=prepared.model.id,
+            usage=result.usage,
+            estimated=result.estimated,
+            cost=prepared.model.price(
+                input_tokens=result.usage.prompt_tokens, output_tokens=result.usage.completion_tokens
+            ),
+            memory=memory_in_words(
+                prepared.key, asker_name=prepared.asked.asker.name, turns=prepared.prompt.turns_used
+            ),
+            notes=notes,
+        )
+
+    # What is written down
+
+    async def _save_begun(self, job: _Job) -> None:
+        """So that the Stop button of an answer that a crash left open finds something to close."""
+        await self._save_record(_record(job))
+
+    async def _save_record(self, record: AnswerRecord) -> None:
+        """Best effort: without its record an answer's buttons say that they know nothing, and no more is lost."""
+        try:
+            await self._history.save_answer(record)
+        except StorageError as error:
+            log.error("an answer's record could not be stored: %s", error)
+
+    async def _save(self, prepared: _Prepared, result: _Result) -> bool:
+        """Remember the turn where it is to be remembered. False: it is not, so that the footer can say so."""
+        if prepared.key is None or result.ending not in _REMEMBERED or not result.text.strip():
+            return False
+        turn = _turn(prepared, result, prepared.key)
+
+        async def remember(tx: Tx) -> bool:
+            match prepared.job.kind:
+                case "more":
+                    return await store.extend_turn(
+                        tx,
+                        turn.question_id,
+                        text=turn.answer,
+                        prompt_tokens=turn.prompt_tokens,
+                        completion_tokens=turn.completion_tokens,
+                        cost_nano=turn.cost_nano,
+                        finish_reason=turn.finish_reason,
+                        complete=turn.complete,
+                    )
+                case "again" if prepared.job.root_id != prepared.job.question.id:
+                    return await store.replace_turn(tx, turn)
+                case _:
+                    return await store.append_turn(tx, turn)
+
+        try:
+            return await self._database.write(remember)
+        except StorageError as error:
+            log.error("a turn could not be stored: %s", error)
+            return False
+
+    async def _save_place(
+        self, prepared: _Prepared, result: _Result, sent: tuple[Sent, ...], *, remembered: bool
+    ) -> None:
+        """Where the answer stands, for its buttons, and where its pictures can be read again."""
+        job = prepared.job
+        images = _shown_again(prepared, sent)
+        record = AnswerRecord(
+            question=replace(job.question, images=images),
+            state=_STATES[result.ending],
+            updated_at=_now(),
+            messages=tuple((one.channel_id, one.message_id) for one in sent),
+            turn_id=job.root_id if remembered else None,
+        )
+
+        async def place(tx: Tx) -> None:
+            await store.save_answer(tx, record)
+            if remembered and prepared.uploads:
+                await store.set_images(tx, job.root_id, images)
+
+        try:
+            await self._database.write(place)
+        except StorageError as error:
+            log.error("an answer's record could not be stored: %s", error)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Recalled:
+    """What the memory holds for a question. `root` is the turn that it repeats or carries on."""
+
+    key: MemoryKey | None
+    turns: tuple[Turn, ...]
+    root: Turn | None
+
+
+async def _recall(tx: Tx, job: _Job) -> _Recalled:
+    """The memory as it stood before this answer.
+
+    Raises:
+        NothingToRepeat: an answer that is no longer remembered cannot be carried on.
+    """
+    root = await store.turn(tx, job.root_id)
+    if root is None and job.kind == "more":
+        raise NothingToRepeat
+    key = root.key if root is not None else store.memory_key(job.question, await store.mode(tx, job.question.place))
+    turns = await store.newest_turns(tx, key, TURNS_READ) if key is not None else ()
+    if root is not None:
+        place = (root.asked_at, root.question_id)
+        # Carrying on, the model needs the answer that it carries on; asking again, it must not see the old one.
+        turns = tuple(
+            turn
+            for turn in turns
+            if (turn.asked_at, turn.question_id) < place or (job.kind == "more" and turn.question_id == job.root_id)
+        )
+    return _Recalled(key=key, turns=turns, root=root)
+
+
+def _ending(heard: _Heard, opened: _Open) -> Ending:
+    if heard.error is not None:
+        return "cut" if heard.parts else "failed"
+    if heard.finish_reason is None and opened.halted is not None:
+        return opened.halted
+    match heard.finish_reason:
+        case "length":
+            return "length"
+        case "content_filter":
+            return "filtered"
+        case _:
+            return "finished"
+
+
+def _turn(prepared: _Prepared, result: _Result, key: MemoryKey) -> Turn:
+    return Turn(
+        question_id=prepared.job.root_id,
+        key=key,
+        guild_id=prepared.job.question.place.guild_id,
+        asked_at=asked_at(prepared.job.root_id),
+        asked=prepared.asked,
+        answer=result.text,
+        model=prepared.model.id,
+        prompt_tokens=result.usage.prompt_tokens,
+        completion_tokens=result.usage.completion_tokens,
+        cost_nano=prepared.model.price(
+            input_tokens=result.usage.prompt_tokens, output_tokens=result.usage.completion_tokens
+        ),
+        finish_reason=result.finish_reason,
+        complete=result.ending == "finished",
+    )
+
+
+def _record(job: _Job) -> AnswerRecord:
+    return AnswerRecord(question=job.question, state="running", updated_at=_now())
+
+
+def _shown_again(prepared: _Prepared, sent: tuple[Sent, ...]) -> tuple[AttachmentRef, ...]:
+    """The question's pictures, those that the answer shows again under the answer's own attachments.
+
+    A private answer's message can be read by nobody but the asker: its attachments end with their addresses.
+    """
+    question = prepared.job.question
+    if not prepared.uploads or not sent:
+        return question.images
+    shown = iter(sent[0].attachments)
+    located: list[AttachmentRef] = []
+    for image in question.images:
+        again = next(shown, None) if image.message_id is None else None
+        if again is None:
+            located.append(image)
+            continue
+        where = (None, None) if question.private else (sent[0].channel_id, sent[0].message_id)
+        located.append(replace(image, id=again.id, url=again.url, channel_id=where[0], message_id=where[1]))
+    return tuple(located)
+
+
+def _notes(wanted: ChatModel, model: ChatModel, prompt: Prompt) -> tuple[str, ...]:
+    notes: list[str] = []
+    if model.id != wanted.id:
+        notes.append(f"{wanted.id} cannot see pictures, so {model.id} answered")
+    if prompt.images_gone:
+        gone = "a picture" if prompt.images_gone == 1 else f"{prompt.images_gone} pictures"
+        notes.append(f"{gone} of before can no longer be read: attach again to ask about it")
+    elif not model.sees_images and prompt.images_dropped:
+        notes.append(f"{model.id} cannot see the pictures of before")
+    return tuple(notes)
+
+
+def asked_at(snowflake: int) -> datetime:
+    """When Discord made an id. Source: Discord's reference, "Snowflakes"."""
+    return datetime.fromtimestamp(((snowflake >> 22) + 1_420_070_400_000) / 1_000, UTC)
+
+
+def _counts(usage: Usage) -> tuple[int, int]:
+    return usage.prompt_tokens, usage.completion_tokens
+
+
+def _within(value: float, low: float, high: float) -> bool:
+    return low <= value <= high  # False for NaN, too
+
+
+def _require(allowed: bool) -> None:
+    if not allowed:
+        raise NotPermitted("the person who asked, or a moderator,")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def _settled(reading: Awaitable[T]) -> T | AttachmentRefused:
+    """As a value, so that in a group one refusal does not hide behind the others' cancellation."""
+    try:
+        return await reading
+    except AttachmentRefused as refusal:
+        return refusal
+
+
+def _value(outcome: T | AttachmentRefused) -> T:
+    if isinstance(outcome, AttachmentRefused):
+        raise outcome
+    return outcome

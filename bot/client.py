@@ -1,0 +1,158 @@
+"""The Discord client: lean intents, the command tree, and the one door through which every error reaches people."""
+
+import logging
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+import discord
+import yarl
+from discord import app_commands
+from discord.ext import commands
+
+from bot.errors import BotError, DeliveryError, MessageGone, SettingsError
+
+if TYPE_CHECKING:
+    from bot.app import Services
+
+log = logging.getLogger(__name__)
+
+Explain = Callable[[BaseException], str | None]
+"""Words for the asker, or None for an error that has none and is ours to look into."""
+
+EXTENSIONS: Final = ("cogs.words", "cogs.ask", "cogs.history", "cogs.help")
+"""Loaded by name, since nothing in `bot` imports `cogs`."""
+
+INTENTS: Final = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
+"""No privileged intent: mentions, replies that ping the bot and direct messages carry their content without one."""
+
+
+async def redirect(api_url: str) -> None:
+    """Point all of discord.py at `api_url`, gateway included.
+
+    discord.py has no argument for it. An invalid session sends it to `DEFAULT_GATEWAY`, so that must follow too.
+
+    Raises:
+        DeliveryError: the address does not answer as Discord's API does.
+    """
+    base = api_url.rstrip("/")
+    discord.http.Route.BASE = base
+    if yarl.URL(base).host == "discord.com":
+        return
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=15)) as session,
+            session.get(f"{base}/gateway") as answer,
+        ):
+            gateway = yarl.URL((await answer.json())["url"])
+    except (aiohttp.ClientError, TimeoutError, KeyError, TypeError, ValueError) as error:
+        raise DeliveryError(f"DISCORD_API_URL {base} does not answer like Discord's API") from error
+    discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = gateway
+
+
+class Tree(app_commands.CommandTree["Bot"]):
+    """Sends whatever a command raises to the one door."""
+
+    async def on_error(self, interaction: discord.Interaction["Bot"], error: app_commands.AppCommandError, /) -> None:
+        cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
+        await interaction.client.report(interaction, cause)
+
+
+class Bot(commands.AutoShardedBot):
+    """Carries the services to the cogs; `explain` is set by `cogs.words`."""
+
+    explain: Explain
+
+    def __init__(self, services: "Services", **options: Any) -> None:
+        super().__init__(
+            command_prefix=commands.when_mentioned,
+            help_command=None,
+            tree_cls=Tree,
+            intents=INTENTS,
+            max_messages=None,
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            chunk_guilds_at_startup=False,
+            allowed_mentions=discord.AllowedMentions.none(),
+            allowed_installs=app_commands.AppInstallationType(guild=True, user=True),
+            allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True),
+            **options,
+        )
+        self.services = services
+
+    async def serve(self, token: str) -> None:
+        """Stay connected until cancelled.
+
+        Raises:
+            SettingsError: Discord does not know the token.
+        """
+        try:
+            await self.start(token)
+        except discord.LoginFailure as error:
+            problem = "DISCORD_TOKEN is not accepted by Discord: copy it anew from the developer portal, page “Bot”"
+            raise SettingsError([problem]) from error
+
+    async def setup_hook(self) -> None:
+        for extension in EXTENSIONS:
+            await self.load_extension(extension)
+        try:
+            synced = await self.tree.sync()
+        except discord.HTTPException as error:
+            # The commands of the last start are still there, and mentions work without any.
+            log.error("the commands could not be registered: %s", error)
+        else:
+            log.info("registered %d commands", len(synced))
+
+    async def on_message(self, message: discord.Message, /) -> None:
+        """Text commands do not exist here; the cogs listen for mentions themselves."""
+
+    async def on_ready(self) -> None:
+        assert self.user is not None
+        log.info("connected as %s in %d servers; invite: %s", self.user, len(self.guilds), self.invite_url())
+
+    def invite_url(self) -> str:
+        """The address that adds the bot to a server with the permissions it uses."""
+        assert self.application_id is not None
+        permissions = discord.Permissions(
+            view_channel=True,
+            send_messages=True,
+            send_messages_in_threads=True,
+            attach_files=True,
+            embed_links=True,
+            read_message_history=True,
+        )
+        return discord.utils.oauth_url(
+            self.application_id, permissions=permissions, scopes=("bot", "applications.commands")
+        )
+
+    async def report(self, interaction: discord.Interaction["Bot"], error: BaseException) -> None:
+        """The one door: words to who asked, the unexpected to the log with a reference that the words name."""
+        words = self.words_for(error)
+        try:
+            if not interaction.response.is_done():
+                await interaction.response.send_message(words, ephemeral=True)
+            elif interaction.response.type in _LOADING and not isinstance(error, MessageGone):
+                await interaction.edit_original_response(content=words, view=None)
+            else:
+                await interaction.followup.send(words, ephemeral=True)
+        except discord.HTTPException as failure:
+            log.warning("an error message could not be shown: %s", failure)
+
+    def words_for(self, error: BaseException) -> str:
+        """A sentence for people. What nobody foresaw is logged with its traceback under the reference it names."""
+        if (words := self.explain(error)) is not None:
+            if isinstance(error, BotError):
+                log.info("told the asker: %s", type(error).__name__)
+            return words
+        reference = secrets.token_hex(4)
+        log.error("unexpected error %s", reference, exc_info=error)
+        return (
+            "⚠️ Something went wrong on my side. If it happens again, tell the bot's operator "
+            f"this reference: `{reference}`."
+        )
+
+    async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
+        log.exception("unexpected error in %s", event_method)
+
+
+_LOADING: Final = frozenset({discord.InteractionResponseType.deferred_channel_message})

@@ -1,0 +1,391 @@
+"""`/ask`, the message menu "Ask about this", mentions, replies and direct messages: Discord in, a `Question` out."""
+
+import logging
+import re
+import time
+from collections.abc import Sequence
+from typing import Final, Literal, TypeAlias
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot.answers.attachments import shown_name
+from bot.answers.question import Asker, AttachmentRef, Place, Question
+from bot.client import Bot
+from bot.delivery.messages import Button
+from bot.delivery.surfaces import ChannelSurface, InteractionSurface
+from bot.errors import DeliveryForbidden
+from bot.ops.logging import log_context
+
+log = logging.getLogger(__name__)
+
+PROMPT_LIMIT: Final = 6_000
+"""Discord's own limit for a text option, in characters."""
+MODAL_LIMIT: Final = 4_000
+"""Discord's own limit for a text input, in characters."""
+IMAGE_LIMIT: Final = 3
+TOKEN_LIFE_S: Final = 15 * 60
+COMPLAINT_PAUSE_S: Final = 600
+"""How long a member is not told again, by direct message, that the bot may not write in a channel."""
+
+_PICTURES: Final = (".jpg", ".jpeg", ".png", ".webp", ".gif")
+
+Interaction: TypeAlias = discord.Interaction[Bot]
+
+
+def place_of(interaction: Interaction) -> Place:
+    """Where an interaction happened, and whether the bot itself is there or was brought along by a user."""
+    assert interaction.channel_id is not None
+    if interaction.guild_id is not None:
+        present = interaction.client.get_guild(interaction.guild_id) is not None
+    else:
+        present = interaction.context.dm_channel is True
+    return Place(channel_id=interaction.channel_id, guild_id=interaction.guild_id, bot_present=present)
+
+
+def asker_of(user: discord.User | discord.Member) -> Asker:
+    return Asker(id=user.id, name=shown_name(user.display_name))
+
+
+def reference_to(attachment: discord.Attachment, message: discord.Message | None = None) -> AttachmentRef:
+    """`message` is the one that carries the attachment; a slash command's attachment has none."""
+    return AttachmentRef(
+        id=attachment.id,
+        name=shown_name(attachment.filename),
+        url=attachment.url,
+        size_bytes=attachment.size,
+        content_type=attachment.content_type,
+        channel_id=message.channel.id if message else None,
+        message_id=message.id if message else None,
+    )
+
+
+def claims_picture(attachment: discord.Attachment) -> bool:
+    """Whether it says that it is one. What it really is, its bytes decide later."""
+    return (attachment.content_type or "").startswith("image/") or attachment.filename.lower().endswith(_PICTURES)
+
+
+def attachments_of(message: discord.Message) -> tuple[tuple[AttachmentRef, ...], AttachmentRef | None]:
+    """The pictures of a message (of what it forwards, too), at most three, and its first other file."""
+    attachments = [*message.attachments, *(a for shot in message.message_snapshots for a in shot.attachments)]
+    pictures = [a for a in attachments if claims_picture(a)][:IMAGE_LIMIT]
+    others = [a for a in attachments if not claims_picture(a)]
+    return (
+        tuple(reference_to(picture, message) for picture in pictures),
+        reference_to(others[0], message) if others else None,
+    )
+
+
+def text_of(message: discord.Message) -> str:
+    """What a message says, with the text of what it forwards."""
+    forwarded = [shot.content for shot in message.message_snapshots if shot.content]
+    embedded = [embed.description for embed in message.embeds if embed.description and not message.content]
+    return "\n\n".join(part for part in (message.content, *forwarded, *embedded) if part)
+
+
+def surface_of(interaction: Interaction, *, private: bool, place: Place) -> InteractionSurface:
+    """The reply of an interaction that has been deferred."""
+    return InteractionSurface(
+        interaction.client.services.rest,
+        application_id=interaction.application_id,
+        token=interaction.token,
+        channel_id=place.channel_id,
+        ephemeral=private,
+        bot_present=place.bot_present,
+        expires_at=interaction.created_at.timestamp() + TOKEN_LIFE_S,
+    )
+
+
+class Ask(commands.Cog):
+    """Every door through which a question comes in."""
+
+    def __init__(self, bot: Bot) -> None:
+        self.bot = bot
+        self.answers = bot.services.answers
+        catalog = bot.services.catalog
+        app_commands.choices(
+            model=[app_commands.Choice(name=model.choice_name, value=model.id) for model in catalog.chat_models]
+        )(self.ask)
+        self._menu = app_commands.ContextMenu(name="Ask about this", callback=self.ask_about)
+        self._complained: dict[tuple[int, int], float] = {}
+
+    async def cog_load(self) -> None:
+        self.bot.tree.add_command(self._menu)
+        self.bot.add_dynamic_items(AnswerButton)
+
+    async def cog_unload(self) -> None:
+        self.bot.tree.remove_command(self._menu.name, type=self._menu.type)
+        self.bot.remove_dynamic_items(AnswerButton)
+
+    @app_commands.command(description="Ask the AI; it answers here, remembering this channel's conversation")
+    @app_commands.describe(
+        prompt="Your question",
+        image="A picture to look at (jpg, png, webp, gif)",
+        image2="A second picture",
+        image3="A third picture",
+        file="A text or source file to read",
+        model="Which model answers, and what it costs",
+        temperature="0 is the most predictable, 2 the most surprising; 1 if left out",
+        max_tokens="The longest answer, in tokens (about four characters each)",
+        private="Only you see the answer, and it stays out of the shared memory",
+    )
+    async def ask(
+        self,
+        interaction: Interaction,
+        prompt: app_commands.Range[str, 1, PROMPT_LIMIT],
+        image: discord.Attachment | None = None,
+        image2: discord.Attachment | None = None,
+        image3: discord.Attachment | None = None,
+        file: discord.Attachment | None = None,
+        model: str | None = None,
+        temperature: app_commands.Range[float, 0.0, 2.0] | None = None,
+        max_tokens: app_commands.Range[int, 1, 32_768] | None = None,
+        private: bool = False,
+    ) -> None:
+        await self.answer_here(
+            interaction,
+            Question(
+                id=interaction.id,
+                asker=asker_of(interaction.user),
+                place=place_of(interaction),
+                prompt=prompt,
+                images=tuple(reference_to(each) for each in (image, image2, image3) if each is not None),
+                file=reference_to(file) if file is not None else None,
+                model=model,
+                temperature=temperature,
+                max_tokens=max_tokens,
+                private=private,
+            ),
+        )
+
+    async def ask_about(self, interaction: Interaction, message: discord.Message) -> None:
+        """The message menu: a form asks for the question, the message goes with it."""
+        await interaction.response.send_modal(AskAboutForm(self, message))
+
+    async def answer_here(self, interaction: Interaction, question: Question) -> None:
+        """Answer a question as the reply to `interaction`; what is wrong at first sight is said to the asker alone."""
+        with log_context(request_id=question.id):
+            self.answers.check(question)
+            await interaction.response.defer(thinking=True, ephemeral=question.private)
+            surface = surface_of(interaction, private=question.private, place=question.place)
+            await self.answers.answer(question, surface, self.bot.words_for)
+
+    @commands.Cog.listener()
+    async def on_message(self, message: discord.Message) -> None:
+        """A mention, a reply that pings the bot, or a direct message. Bots are not answered: two could talk on."""
+        if message.author.bot or message.type not in (discord.MessageType.default, discord.MessageType.reply):
+            return
+        me = self.bot.user
+        assert me is not None
+        if message.guild is not None and all(user.id != me.id for user in message.mentions):
+            return
+        with log_context(request_id=message.id):
+            try:
+                await self._answer_message(message, me.id)
+            except DeliveryForbidden as error:
+                await self._complain(message, error)
+            except Exception as error:  # noqa: BLE001 - a listener's top: the one door takes whatever comes
+                await self._say(message, self.bot.words_for(error))
+
+    async def _answer_message(self, message: discord.Message, me: int) -> None:
+        self._require_permissions(message)
+        question = self._question_from(message, me)
+        self.answers.check(question)
+        await self.bot.services.rest.typing(message.channel.id)
+        surface = ChannelSurface(
+            self.bot.services.rest, channel_id=message.channel.id, reply_to=message.id, ping_asker=False
+        )
+        await self.answers.answer(question, surface, self.bot.words_for)
+
+    def _question_from(self, message: discord.Message, me: int) -> Question:
+        content = text_of(message).replace(f"<@{me}>", "").replace(f"<@!{me}>", "").strip()
+        images, file = attachments_of(message)
+        replied = message.reference.resolved if message.reference else None
+        quoted = replied if isinstance(replied, discord.Message) else None
+        if quoted is not None:
+            more, their_file = attachments_of(quoted)
+            images, file = (*images, *more)[:IMAGE_LIMIT], file or their_file
+        return Question(
+            id=message.id,
+            asker=asker_of(message.author),
+            place=Place(
+                channel_id=message.channel.id, guild_id=message.guild.id if message.guild is not None else None
+            ),
+            prompt=content,
+            images=images,
+            file=file,
+            quoted=text_of(quoted) or None if quoted is not None else None,
+            quoted_author=shown_name(quoted.author.display_name) if quoted is not None else None,
+        )
+
+    def _require_permissions(self, message: discord.Message) -> None:
+        """Ask Discord for nothing that it would refuse: refusals in numbers get a bot's address banned for a while."""
+        if message.guild is None or isinstance(message.channel, discord.PartialMessageable):
+            return
+        mine = message.channel.permissions_for(message.guild.me)
+        may_send = mine.send_messages_in_threads if isinstance(message.channel, discord.Thread) else mine.send_messages
+        if not (mine.view_channel and may_send):
+            raise DeliveryForbidden("the bot may not write here")
+
+    async def _say(self, message: discord.Message, words: str) -> None:
+        try:
+            await message.reply(words, mention_author=False)
+        except discord.Forbidden as error:
+            await self._complain(message, error)
+        except discord.HTTPException as error:
+            log.warning("an error message could not be shown: %s", error)
+
+    async def _complain(self, message: discord.Message, cause: Exception) -> None:
+        """Tell by direct message that the bot may not write there, not more often than every ten minutes."""
+        now = time.monotonic()
+        self._complained = {key: at for key, at in self._complained.items() if now - at < COMPLAINT_PAUSE_S}
+        key = (message.author.id, message.channel.id)
+        if key in self._complained:
+            return
+        self._complained[key] = now
+        log.info("may not write in channel %d: %s", message.channel.id, cause)
+        try:
+            await message.author.send(
+                f"You asked me something in <#{message.channel.id}>, but I may not write there. A server admin can "
+                "grant me View Channel and Send Messages (in threads: Send Messages in Threads). "
+                "`/ask` works without them."
+            )
+        except discord.HTTPException as error:
+            log.info("nor can the asker be told: %s", error)
+
+
+class AskAboutForm(discord.ui.Modal, title="Ask about this message"):
+    """Asks for the question about a message that was chosen before."""
+
+    question: discord.ui.Label["AskAboutForm"] = discord.ui.Label(
+        text="Your question",
+        component=discord.ui.TextInput(
+            style=discord.TextStyle.paragraph,
+            placeholder="What does this mean? Translate it. What is in the picture?",
+            max_length=MODAL_LIMIT,
+        ),
+    )
+    only_me: discord.ui.Label["AskAboutForm"] = discord.ui.Label(
+        text="Show the answer only to me",
+        component=discord.ui.Checkbox(),
+    )
+
+    def __init__(self, cog: Ask, message: discord.Message) -> None:
+        super().__init__(timeout=TOKEN_LIFE_S)
+        self._cog = cog
+        self._message = message
+
+    async def on_submit(self, interaction: Interaction, /) -> None:  # type: ignore[override]  # our own client's type
+        assert isinstance(self.question.component, discord.ui.TextInput)
+        assert isinstance(self.only_me.component, discord.ui.Checkbox)
+        images, file = attachments_of(self._message)
+        await self._cog.answer_here(
+            interaction,
+            Question(
+                id=interaction.id,
+                asker=asker_of(interaction.user),
+                place=place_of(interaction),
+                prompt=self.question.component.value,
+                images=images,
+                file=file,
+                quoted=text_of(self._message) or None,
+                quoted_author=shown_name(self._message.author.display_name),
+                private=self.only_me.component.value,
+            ),
+        )
+
+    async def on_error(self, interaction: Interaction, error: Exception, /) -> None:  # type: ignore[override]  # as above
+        await interaction.client.report(interaction, error)
+
+
+Action: TypeAlias = Literal["stop", "again", "more", "delete"]
+
+
+class AnswerButton(
+    discord.ui.DynamicItem[discord.ui.Button[discord.ui.View]],
+    template=r"ask:(?P<action>stop|again|more|delete):(?P<answer_id>[0-9]{1,20})",
+):
+    """The buttons below an answer. They name a stored answer, so they outlive the process that made them."""
+
+    def __init__(self, item: discord.ui.Button[discord.ui.View], action: str, answer_id: int) -> None:
+        super().__init__(item)
+        self.action = action
+        self.answer_id = answer_id
+
+    @classmethod
+    async def from_custom_id(  # type: ignore[override]  # our own client's type
+        cls, interaction: Interaction, item: discord.ui.Item[discord.ui.View], match: "re.Match[str]", /
+    ) -> "AnswerButton":
+        assert isinstance(item, discord.ui.Button)
+        return cls(item, match["action"], int(match["answer_id"]))
+
+    async def callback(self, interaction: Interaction) -> None:  # type: ignore[override]  # as above
+        try:
+            with log_context(request_id=interaction.id):
+                await _ACTIONS[self.action](interaction, self.answer_id)
+        except Exception as error:  # noqa: BLE001 - discord.py would only log it: the one door takes whatever comes
+            await interaction.client.report(interaction, error)
+
+
+def _moderates(interaction: Interaction) -> bool:
+    return interaction.guild_id is not None and interaction.permissions.manage_messages
+
+
+async def _stop(interaction: Interaction, answer_id: int) -> None:
+    answers = interaction.client.services.answers
+    if answers.is_open(answer_id):
+        answers.stop(answer_id, by=interaction.user.id, moderator=_moderates(interaction))
+        await interaction.response.defer()
+        return
+    closed = await answers.close_forgotten(
+        answer_id,
+        by=interaction.user.id,
+        moderator=_moderates(interaction),
+        shown=interaction.message.content if interaction.message else "",
+    )
+    await interaction.response.edit_message(content=closed.content, view=_view_of(closed.buttons))
+
+
+def _view_of(buttons: Sequence[Button]) -> discord.ui.View:
+    view = discord.ui.View(timeout=None)
+    for each in buttons:
+        view.add_item(discord.ui.Button(custom_id=each.custom_id, label=each.label, emoji=each.emoji))
+    view.stop()  # only its looks are wanted: `AnswerButton` answers for the buttons
+    return view
+
+
+async def _again(interaction: Interaction, answer_id: int) -> None:
+    await _ask_anew(interaction, answer_id, carry_on=False)
+
+
+async def _more(interaction: Interaction, answer_id: int) -> None:
+    await _ask_anew(interaction, answer_id, carry_on=True)
+
+
+async def _ask_anew(interaction: Interaction, answer_id: int, *, carry_on: bool) -> None:
+    services = interaction.client.services
+    record = await services.answers.record_for(answer_id, by=interaction.user.id)
+    private = record.question.private
+    await interaction.response.defer(thinking=True, ephemeral=private)
+    surface = surface_of(interaction, private=private, place=place_of(interaction))
+    repeat = services.answers.carry_on if carry_on else services.answers.again
+    await repeat(record, new_id=interaction.id, surface=surface, words=interaction.client.words_for)
+
+
+async def _delete(interaction: Interaction, answer_id: int) -> None:
+    services = interaction.client.services
+    messages = await services.answers.delete(answer_id, by=interaction.user.id, moderator=_moderates(interaction))
+    await interaction.response.defer()
+    here = interaction.message.id if interaction.message else None
+    await interaction.delete_original_response()
+    for channel_id, message_id in messages:
+        if message_id != here:
+            await services.rest.delete_message(channel_id, message_id)
+
+
+_ACTIONS: Final = {"stop": _stop, "again": _again, "more": _more, "delete": _delete}
+
+
+async def setup(bot: Bot) -> None:
+    await bot.add_cog(Ask(bot))

@@ -1,0 +1,44 @@
+"""`/help`: what the bot can do, on one screen."""
+
+from discord import app_commands
+from discord.ext import commands
+
+from bot.client import Bot
+from cogs.ask import Interaction
+
+HELP = """\
+**Ask**
+{ask} answers here, and remembers this channel's conversation. Attach up to three pictures or a text file, choose the \
+model, or make the answer private.
+- Mention me, reply to me with the ping on, or write to me directly: I answer as well.
+- Right-click a message → Apps → **Ask about this**: I read the message and its pictures.
+- **Stop** ends an answer, **Regenerate** asks again, **Continue** goes on where the limit ended it, **Delete** \
+removes it.
+
+**Remember**
+{show} what I remember here · {undo} forget the last question · {clear} forget it all · {export} take it with you · \
+{mode} share one memory, have one each, or none
+
+-# The line below each answer says which model wrote it, what it cost, and whose memory it used."""
+
+NAMES = {
+    "ask": "ask",
+    "show": "history show",
+    "undo": "history undo",
+    "clear": "history clear",
+    "export": "history export",
+    "mode": "history mode",
+}
+
+
+class Help(commands.Cog):
+    """One answer, for the asker alone."""
+
+    @app_commands.command(description="What I can do")
+    async def help(self, interaction: Interaction) -> None:
+        commands_by_name = {key: f"`/{name}`" for key, name in NAMES.items()}
+        await interaction.response.send_message(HELP.format(**commands_by_name), ephemeral=True)
+
+
+async def setup(bot: Bot) -> None:
+    await bot.add_cog(Help())

@@ -1,0 +1,280 @@
+"""`/history`: what the bot remembers of a channel, and who decides about it."""
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal, TypeAlias
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+from discord.utils import escape_markdown, format_dt
+
+from bot.answers.history import MemoryKey, Mode, ModeChoice, Turn, channel_memory
+from bot.answers.question import Place
+from bot.client import Bot
+from bot.errors import NotPermitted
+from cogs.ask import Interaction, place_of
+
+SHOWN_TURNS: Final = 10
+EXPORTED_TURNS: Final = 10_000
+EXCERPT: Final = 90
+"""Characters of a question that the list shows."""
+METER_CELLS: Final = 10
+CONFIRM_S: Final = 60.0
+
+MODES: Final[dict[Mode, str]] = {
+    "shared": "everyone in this channel shares one conversation",
+    "personal": "everyone has a conversation of their own",
+    "off": "nothing is remembered",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Memory:
+    """The memory that a member means by "this channel's": `key` None where nothing is remembered."""
+
+    place: Place
+    mode: Mode
+    key: MemoryKey | None
+
+    @property
+    def title(self) -> str:
+        if self.key is None:
+            return "No memory in this channel"
+        if self.key.is_private:
+            return "Your private memory in this channel"
+        return "The shared memory of this channel" if self.key.is_shared else "Your own memory in this channel"
+
+
+def meter(used: int, limit: int) -> str:
+    """`▰▰▰▱▱▱▱▱▱▱`: how full something is. Something shows as soon as there is something."""
+    cells = min(METER_CELLS, -(-used * METER_CELLS // limit)) if limit else 0
+    return "▰" * cells + "▱" * (METER_CELLS - cells)
+
+
+def counted(turns: Sequence[Turn]) -> str:
+    return f"{len(turns)} turn{'' if len(turns) == 1 else 's'}"
+
+
+def excerpt(text: str) -> str:
+    """The beginning of a text on one line, as plain text: no Markdown, no mention works in it."""
+    line = " ".join(text.split())
+    short = line if len(line) <= EXCERPT else line[: EXCERPT - 1].rstrip() + "…"
+    return discord.utils.escape_mentions(escape_markdown(short)) or "(no words)"
+
+
+def listed(turn: Turn) -> str:
+    extras = [f"{len(turn.asked.images)} 🖼️"] if turn.asked.images else []
+    if turn.asked.file_name:
+        extras.append(f"📄 {escape_markdown(turn.asked.file_name)}")
+    more = f" ({', '.join(extras)})" if extras else ""
+    name = escape_markdown(turn.asked.asker.name)
+    return f"- {format_dt(turn.asked_at, 'R')} **{name}**: {excerpt(turn.asked.prompt)}{more}"
+
+
+def as_markdown(memory: Memory, turns: Sequence[Turn]) -> str:
+    """The whole memory for people to read."""
+    parts = [f"# {memory.title}"]
+    for turn in turns:
+        asked = turn.asked
+        parts.append(f"## {asked.asker.name}, {turn.asked_at:%Y-%m-%d %H:%M} UTC")
+        if asked.quoted:
+            parts.append("\n".join(f"> {line}" for line in asked.quoted.splitlines()))
+        parts.append(asked.prompt)
+        parts += [f"*Picture: {image.name}*" for image in asked.images]
+        if asked.file_name:
+            parts.append(f"*File: {asked.file_name}*")
+        parts.append(f"### {turn.model}")
+        parts.append(turn.answer)
+    return "\n\n".join(parts) + "\n"
+
+
+def as_json(memory: Memory, turns: Sequence[Turn]) -> str:
+    """The whole memory for programs to read: an array of turns, oldest first."""
+    return json.dumps(
+        {
+            "memory": memory.title,
+            "turns": [
+                {
+                    "asked_at": turn.asked_at.isoformat(),
+                    "asker_id": str(turn.asked.asker.id),
+                    "asker_name": turn.asked.asker.name,
+                    "prompt": turn.asked.prompt,
+                    "quoted": turn.asked.quoted,
+                    "images": [image.name for image in turn.asked.images],
+                    "file_name": turn.asked.file_name,
+                    "file_text": turn.asked.file_text,
+                    "model": turn.model,
+                    "answer": turn.answer,
+                    "finish_reason": turn.finish_reason,
+                    "prompt_tokens": turn.prompt_tokens,
+                    "completion_tokens": turn.completion_tokens,
+                    "cost_nano_dollars": turn.cost_nano,
+                }
+                for turn in turns
+            ],
+        },
+        ensure_ascii=False,
+        indent=2,
+    )
+
+
+def _moderates(interaction: Interaction) -> bool:
+    return interaction.guild_id is None or interaction.permissions.manage_messages
+
+
+Which: TypeAlias = Literal["this channel's", "my private one"]
+
+
+class HistoryCog(commands.GroupCog, group_name="history", group_description="What I remember of this channel"):
+    """Every answer here is for the asker alone: a memory is nobody's announcement."""
+
+    def __init__(self, bot: Bot) -> None:
+        self.bot = bot
+        self.history = bot.services.history
+
+    @app_commands.command(description="What is remembered here, and how much of it goes with the next question")
+    @app_commands.describe(which="The memory to show; your private one holds answers that only you saw")
+    async def show(self, interaction: Interaction, which: Which = "this channel's") -> None:
+        await interaction.response.defer(ephemeral=True)
+        memory = await self._memory(interaction, which)
+        if memory.key is None:
+            await interaction.followup.send(f"**{memory.title}**: it is switched off.", ephemeral=True)
+            return
+        turns = await self.history.newest_turns(memory.key, EXPORTED_TURNS)
+        sent = self.bot.services.answers.fitting(turns)
+        limit = self.bot.services.settings.history_tokens
+        lines = [
+            f"**{memory.title}** ({MODES[memory.mode]})",
+            f"{meter(sent.tokens, limit)} {counted(turns)} remembered",
+            f"The newest {len(sent.turns)} ({sent.tokens:,} of {limit:,} tokens) go with the next question.",
+            *[listed(turn) for turn in turns[-SHOWN_TURNS:]],
+        ]
+        if len(turns) > SHOWN_TURNS:
+            lines.append(f"-# and {len(turns) - SHOWN_TURNS} older; `/history export` has them all")
+        await interaction.followup.send("\n".join(lines), ephemeral=True)
+
+    @app_commands.command(description="Forget this memory: all of it for moderators, else your own part")
+    @app_commands.describe(which="The memory to clear")
+    async def clear(self, interaction: Interaction, which: Which = "this channel's") -> None:
+        await interaction.response.defer(ephemeral=True)
+        memory = await self._memory(interaction, which)
+        mine = self._limited_to(interaction, memory)
+        turns = await self.history.newest_turns(memory.key, EXPORTED_TURNS, asker_id=mine) if memory.key else ()
+        if memory.key is None or not turns:
+            await interaction.followup.send("There is nothing to forget.", ephemeral=True)
+            return
+        what = "your part of " if mine is not None else ""
+        title = memory.title[0].lower() + memory.title[1:]
+        question = f"Forget {what}**{title}**, {counted(turns)}? There is no way back."
+        view = Confirm(self, memory.key, mine)
+        await interaction.followup.send(question, view=view, ephemeral=True)
+
+    @app_commands.command(
+        description="Forget the last question and its answer: for moderators the last of all, else yours"
+    )
+    @app_commands.describe(which="The memory to take it from")
+    async def undo(self, interaction: Interaction, which: Which = "this channel's") -> None:
+        await interaction.response.defer(ephemeral=True)
+        memory = await self._memory(interaction, which)
+        mine = self._limited_to(interaction, memory)
+        turn = await self.history.undo(memory.key, asker_id=mine) if memory.key else None
+        if turn is None:
+            await interaction.followup.send("There is nothing to forget.", ephemeral=True)
+            return
+        await interaction.followup.send(f"Forgotten:\n{listed(turn)}", ephemeral=True)
+
+    @app_commands.command(name="export", description="This memory as a file, for people or for programs")
+    @app_commands.describe(which="The memory to export", form="Markdown for people, JSON for programs")
+    async def export(
+        self,
+        interaction: Interaction,
+        form: Literal["Markdown", "JSON"] = "Markdown",
+        which: Which = "this channel's",
+    ) -> None:
+        await interaction.response.defer(ephemeral=True)
+        memory = await self._memory(interaction, which)
+        turns = await self.history.newest_turns(memory.key, EXPORTED_TURNS) if memory.key else ()
+        if not turns:
+            await interaction.followup.send("There is nothing to export.", ephemeral=True)
+            return
+        text, name = (
+            (as_json(memory, turns), "history.json") if form == "JSON" else (as_markdown(memory, turns), "history.md")
+        )
+        content = text.encode(errors="replace")
+        if len(content) > interaction.filesize_limit:
+            await interaction.followup.send(
+                f"That memory is {len(content) / 1e6:.1f} MB, more than Discord lets me upload here. "
+                "A moderator can `/history clear` it.",
+                ephemeral=True,
+            )
+            return
+        await interaction.followup.send(
+            f"**{memory.title}**: {counted(turns)}.",
+            file=discord.File(io.BytesIO(content), filename=name),
+            ephemeral=True,
+        )
+
+    @app_commands.command(description="Who shares a memory here; for those who manage this channel")
+    @app_commands.describe(mode="shared: one for everyone; personal: one each; off: none")
+    async def mode(self, interaction: Interaction, mode: Mode) -> None:
+        if interaction.guild_id is not None and not interaction.permissions.manage_channels:
+            raise NotPermitted("members who can manage this channel")
+        await interaction.response.defer(ephemeral=True)
+        choice = ModeChoice(mode=mode, set_by=interaction.user.id, set_at=datetime.now(UTC))
+        await self.history.set_mode(place_of(interaction).channel_id, choice)
+        await interaction.followup.send(
+            f"From now on in this channel: **{mode}**, {MODES[mode]}. What was remembered before is kept, "
+            "and is used again when its mode comes back; `/history clear` forgets it.",
+            ephemeral=True,
+        )
+
+    async def _memory(self, interaction: Interaction, which: Which) -> Memory:
+        place = place_of(interaction)
+        mode = await self.history.mode(place)
+        user_id = interaction.user.id
+        key: MemoryKey | None
+        if which == "my private one":
+            key = MemoryKey.private(place.channel_id, user_id)
+        else:
+            key = channel_memory(place.channel_id, user_id, mode)
+        return Memory(place=place, mode=mode, key=key)
+
+    def _limited_to(self, interaction: Interaction, memory: Memory) -> int | None:
+        """Whose turns may be forgotten: in a shared memory a member's own, unless they moderate; None means all."""
+        if memory.key is not None and memory.key.is_shared and not _moderates(interaction):
+            return interaction.user.id
+        return None
+
+
+class Confirm(discord.ui.View):
+    """Asks once more before something is forgotten for good."""
+
+    def __init__(self, cog: HistoryCog, key: MemoryKey, asker_id: int | None) -> None:
+        super().__init__(timeout=CONFIRM_S)
+        self._cog = cog
+        self._key = key
+        self._asker_id = asker_id
+
+    @discord.ui.button(label="Forget", style=discord.ButtonStyle.danger, emoji="🗑️")
+    async def forget(self, interaction: Interaction, _: discord.ui.Button["Confirm"]) -> None:
+        count = await self._cog.history.clear(self._key, self._asker_id)
+        await interaction.response.edit_message(content=f"Forgotten: {count} turns.", view=None)
+        self.stop()
+
+    @discord.ui.button(label="Keep", style=discord.ButtonStyle.secondary)
+    async def keep(self, interaction: Interaction, _: discord.ui.Button["Confirm"]) -> None:
+        await interaction.response.edit_message(content="Kept.", view=None)
+        self.stop()
+
+    async def on_error(  # type: ignore[override]  # our own client's type
+        self, interaction: Interaction, error: Exception, _: discord.ui.Item["Confirm"], /
+    ) -> None:
+        await interaction.client.report(interaction, error)
+
+
+async def setup(bot: Bot) -> None:
+    await bot.add_cog(HistoryCog(bot))

@@ -1,0 +1,22 @@
+"""Fixtures of the end-to-end tests."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.house import House, open_house
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    """The house with the bot at work in it."""
+    async with open_house(tmp_path) as opened, opened.running():
+        yield opened
+
+
+@pytest.fixture
+async def empty_house(tmp_path: Path) -> AsyncIterator[House]:
+    """The house before the bot comes in: for tests that start it themselves."""
+    async with open_house(tmp_path) as opened:
+        yield opened
