@@ -440,6 +440,7 @@ def test_nul_is_dropped_and_a_lone_surrogate_replaced() -> None:
         ("text\n```python\n", "text"),
         ("text\n```python\n\n", "text"),
         ("text\n```python\nx", "text\n```python\nx\n```"),
+        ("text\n> ```\n\n```py\n", "text"),
         ("```\nx\n`", "```\nx\n```"),
         ("```\nx\n``", "```\nx\n```"),
         ("```\nx\n```", "```\nx\n```"),

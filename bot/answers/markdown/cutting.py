@@ -85,10 +85,14 @@ def choose(text: str, *, first: int, fits: Callable[[str], bool], table_units: i
     line = page.lines[-1]
     fence, marks = _open(reading, page, position)
     inside_line = position < reading.lines[reading.line_at(position)].end
-    empty = page.empty_fence_at(len(page.text))
+    suffix = closing(fence, marks)
+    shown = page
+    while shown.text and (empty := shown.empty_fence_at(len(shown.text))) is not None:
+        shown = read(shown.text[:empty].rstrip())  # the fence begins on the next page instead
+        suffix = closing(shown.lines[-1].fence, ())
     return Cut(
-        end=len(page.text) if empty is None else empty,
-        suffix=closing(fence, marks) if empty is None else "",
+        end=len(shown.text),
+        suffix=suffix,
         resume=position,
         quote=">>> " if page.quotes_the_rest() else "",
         fence=fence,

@@ -31,10 +31,11 @@ def shown(reading: Reading) -> str:
     end = len(reading.text[:settled].rstrip())
     if end <= reading.lines[0].start:
         return reading.text[:end]
-    empty = reading.empty_fence_at(end)
-    if empty is not None:
-        return reading.text[:empty].rstrip()
-    return reading.text[:end] + closing(reading.fence_at(end), reading.marks_at(settled))
+    while (empty := reading.empty_fence_at(end)) is not None:
+        settled = end = len(reading.text[:empty].rstrip())
+        if not end:
+            return ""
+    return reading.text[:end] + closing(reading.fence_at(end), reading.marks_after(settled))
 
 
 def _settled(reading: Reading) -> int:
