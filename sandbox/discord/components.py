@@ -38,8 +38,7 @@ def check_message_components(problems: Problems, components: Any, *, v2: bool, f
 def check_modal(problems: Problems, data: Json) -> None:
     """The `data` of an interaction response of type 9."""
     path: Path = ("data",)
-    if problems.text((*path, "title"), data.get("title"), low=1, high=45):
-        pass
+    problems.text((*path, "title"), data.get("title"), low=1, high=45)
     problems.text((*path, "custom_id"), data.get("custom_id"), low=1, high=100)
     components = data.get("components")
     if not isinstance(components, list):
@@ -82,24 +81,6 @@ class _Check:
         self.text_length = 0
         self.custom_ids: set[str] = set()
         self.ids: set[int] = set()
-        self.by_type: dict[int, Callable[[Json, Path], None]] = {
-            ACTION_ROW: self.action_row,
-            BUTTON: self.button,
-            TEXT_INPUT: self.text_input,
-            SECTION: self.section,
-            TEXT_DISPLAY: self.text_display,
-            THUMBNAIL: self.thumbnail,
-            MEDIA_GALLERY: self.media_gallery,
-            FILE: self.file,
-            SEPARATOR: self.separator,
-            CONTAINER: self.container,
-            LABEL: self.label,
-            FILE_UPLOAD: self.file_upload,
-            RADIO_GROUP: self.choice_group,
-            CHECKBOX_GROUP: self.choice_group,
-            CHECKBOX: self.custom_id,
-            **dict.fromkeys(SELECTS, self.select),
-        }
 
     def totals(self, path: Path) -> None:
         if not self.v2:
@@ -130,7 +111,7 @@ class _Check:
             if identity in self.ids:
                 self.problems.add((*path, "id"), "COMPONENT_ID_DUPLICATED", "Component id cannot be duplicated")
             self.ids.add(identity)
-        self.by_type[kind](component, path)
+        _CHECKS[kind](self, component, path)
 
     def action_row(self, row: Json, path: Path) -> None:
         inner = row.get("components")
@@ -311,3 +292,23 @@ class _Check:
     def _range(self, path: Path, value: Any, low: int, high: int) -> None:
         if value is not None and (not isinstance(value, int) or not low <= value <= high):
             self.problems.add(path, "NUMBER_TYPE_RANGE", f"int value should be between {low} and {high}.")
+
+
+_CHECKS: Final[dict[int, Callable[[_Check, Json, Path], None]]] = {
+    ACTION_ROW: _Check.action_row,
+    BUTTON: _Check.button,
+    TEXT_INPUT: _Check.text_input,
+    SECTION: _Check.section,
+    TEXT_DISPLAY: _Check.text_display,
+    THUMBNAIL: _Check.thumbnail,
+    MEDIA_GALLERY: _Check.media_gallery,
+    FILE: _Check.file,
+    SEPARATOR: _Check.separator,
+    CONTAINER: _Check.container,
+    LABEL: _Check.label,
+    FILE_UPLOAD: _Check.file_upload,
+    RADIO_GROUP: _Check.choice_group,
+    CHECKBOX_GROUP: _Check.choice_group,
+    CHECKBOX: _Check.custom_id,
+    **dict.fromkeys(SELECTS, _Check.select),
+}

@@ -16,6 +16,7 @@ from sandbox.discord.commands import Commands
 from sandbox.discord.events import Event, Listener
 from sandbox.discord.messages import (
     ACKNOWLEDGE_WITHIN_S,
+    NOBODY,
     TOKEN_LIFETIME_S,
     Interaction,
     InteractionType,
@@ -299,9 +300,13 @@ class World:
             message.attachments = [*message.attachments, stored]
 
     def _mention(self, message: Message, draft: Draft) -> None:
+        text = message.text()
+        if "@" not in text and message.reply_to is None:
+            message.mentions = NOBODY
+            return
         allowed = bool(message.channel.permissions_of(message.author) & Permission.MENTION_EVERYONE)
         message.mentions = mentions_in(
-            message.text(),
+            text,
             message.channel,
             draft.allowed_mentions,
             may_mention_everyone=allowed,
@@ -311,6 +316,8 @@ class World:
     def _notified(self, message: Message) -> set[User]:
         """All whom a new message notifies: mentioned, of a mentioned role, or everyone; only who can see it."""
         mentions, guild = message.mentions, message.guild
+        if mentions is NOBODY:
+            return set()
         users = set(mentions.users)
         if guild is not None and (mentions.everyone or mentions.roles):
             for member in guild.members.values():
