@@ -14,7 +14,7 @@ import asyncio
 import random
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -77,10 +77,20 @@ class DiscordRest:
     Every method waits until the limits allow it and raises `DeliveryError`s, whose texts carry no address and no token.
     """
 
-    def __init__(self, api_url: str, token: str, session: aiohttp.ClientSession, limiter: Limiter) -> None:
+    def __init__(
+        self,
+        api_url: str,
+        token: str,
+        session: aiohttp.ClientSession,
+        limiter: Limiter,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """`sleep` is how it pauses between attempts."""
         self._api_url = api_url.rstrip("/")
         self._session = session
         self._limiter = limiter
+        self._sleep = sleep
         self._plain_headers = {"User-Agent": USER_AGENT}
         self._bot_headers = {"User-Agent": USER_AGENT, "Authorization": f"Bot {token}"}
         self._refusals: OrderedDict[tuple[str, str], tuple[float, errors.DeliveryError]] = OrderedDict()
@@ -210,7 +220,7 @@ class DiscordRest:
                     raise failed.cause from None
                 if failed.pause:
                     pause_s = min(BACKOFF_S * 2 ** (attempt - 1), BACKOFF_MOST_S)
-                    await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))
+                    await self._sleep(pause_s * random.uniform(0.5, 1.0))
         raise AssertionError("unreachable")
 
     async def _attempt(self, call: _Call, body: Callable[[], "_Body"] | None) -> _Answer:
@@ -365,7 +375,7 @@ def _body(
 
 def _form(payload: Json, uploads: Sequence[Upload]) -> aiohttp.FormData:
     form = aiohttp.FormData(quote_fields=False, default_to_multipart=True)
-    form.add_field("payload_json", orjson.dumps(payload), content_type="application/json")
+    form.add_field("payload_json", orjson.dumps(payload).decode(), content_type="application/json")
     for number, upload in enumerate(uploads):
         name = upload.name.replace('"', "'").replace("\r", " ").replace("\n", " ")
         form.add_field(f"files[{number}]", upload.content, filename=name, content_type="application/octet-stream")

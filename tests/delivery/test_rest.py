@@ -1,0 +1,277 @@
+"""What goes over the wire, and what becomes of what comes back."""
+
+import asyncio
+import socket
+import traceback
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from bot import errors
+from bot.delivery.limits import Limiter
+from bot.delivery.messages import Button, Outgoing, Upload, Urgency
+from bot.delivery.rest import ATTEMPTS, DiscordRest, translate
+from tests.delivery.server import MESSAGE, TOKEN, Answer, Asked, cut_off, discord, problem
+
+FINAL, GROWTH = Urgency.FINAL, Urgency.GROWTH
+Call = Callable[[DiscordRest], Awaitable[object]]
+
+
+def text() -> Outgoing:
+    return Outgoing(content="text")
+
+
+def edit(rest: DiscordRest) -> Awaitable[object]:
+    return rest.edit_original(5, TOKEN, text, FINAL)
+
+
+def follow_up(rest: DiscordRest) -> Awaitable[object]:
+    return rest.create_followup(5, TOKEN, text, FINAL, channel_id=7)
+
+
+def post(rest: DiscordRest) -> Awaitable[object]:
+    return rest.create_message(7, text)
+
+
+async def test_an_interactions_message_is_edited_without_the_bots_authorisation() -> None:
+    async with discord() as (server, rest):
+        sent = await rest.edit_original(5, TOKEN, text, GROWTH)
+        await rest.edit_webhook_message(5, TOKEN, 12, text, GROWTH)
+    assert [(asked.method, asked.path) for asked in server.asked] == [
+        ("PATCH", f"/api/v10/webhooks/5/{TOKEN}/messages/@original"),
+        ("PATCH", f"/api/v10/webhooks/5/{TOKEN}/messages/12"),
+    ]
+    assert "Authorization" not in server.asked[0].headers
+    assert server.asked[0].headers["User-Agent"].startswith("DiscordBot (")
+    assert (sent.channel_id, sent.message_id, sent.attachments[0].id) == (7, 11, 21)
+
+
+async def test_a_message_pings_nobody_and_no_buttons_clear_the_buttons() -> None:
+    async with discord() as (server, rest):
+        await edit(rest)
+    assert server.asked[0].json == {
+        "content": "text",
+        "components": [],
+        "allowed_mentions": {"parse": [], "replied_user": False},
+    }
+
+
+async def test_buttons_stand_in_rows_of_five() -> None:
+    buttons = tuple(Button(custom_id=str(n), label="x", style="danger", emoji="⏹️") for n in range(6))
+    async with discord() as (server, rest):
+        await rest.edit_original(5, TOKEN, lambda: Outgoing(content="t", buttons=buttons), FINAL)
+    rows = server.asked[0].json["components"]
+    assert [len(row["components"]) for row in rows] == [5, 1]
+    assert rows[1]["components"] == [
+        {"type": 2, "style": 4, "custom_id": "5", "label": "x", "disabled": False, "emoji": {"name": "⏹️"}}
+    ]
+
+
+async def test_a_follow_up_of_a_private_answer_is_private() -> None:
+    async with discord() as (server, rest):
+        await rest.create_followup(5, TOKEN, text, FINAL, channel_id=7, ephemeral=True)
+        await follow_up(rest)
+    assert (server.asked[0].path, server.asked[0].query) == (f"/api/v10/webhooks/5/{TOKEN}", "wait=true")
+    assert server.asked[0].json["flags"] == 64
+    assert "flags" not in server.asked[1].json
+
+
+async def test_a_reply_names_its_message_and_may_ping_the_asker() -> None:
+    async with discord() as (server, rest):
+        await rest.create_message(7, text, reply_to=99, ping_asker=True)
+    asked = server.asked[0]
+    assert asked.headers["Authorization"] == "Bot bot-token"
+    assert asked.json["message_reference"] == {"message_id": "99", "fail_if_not_exists": False}
+    assert asked.json["allowed_mentions"] == {"parse": [], "replied_user": True}
+    assert asked.json["enforce_nonce"] is True
+    assert 0 < len(asked.json["nonce"]) <= 25
+
+
+async def test_files_come_beside_the_payload_and_those_that_stay_are_named_first() -> None:
+    uploads = (Upload(name="ein „Bild“.png", content=b"\x89png", description="alt"), Upload(name="b.md", content=b""))
+    async with discord() as (server, rest):
+        await rest.edit_message(7, 11, lambda: Outgoing(content="t", uploads=uploads), keep=(21,))
+    asked = server.asked[0]
+    assert asked.json["attachments"] == [
+        {"id": "21"},
+        {"id": 0, "filename": "ein „Bild“.png", "description": "alt"},
+        {"id": 1, "filename": "b.md", "description": ""},
+    ]
+    assert asked.files == {"files[0]": ("ein „Bild“.png", b"\x89png"), "files[1]": ("b.md", b"")}
+
+
+async def test_messages_are_read_deleted_and_typing_is_shown() -> None:
+    async with discord() as (server, rest):
+        assert await rest.get_message(7, 11) == MESSAGE
+        server.always = lambda _: web.Response(status=204)
+        await rest.delete_message(7, 11)
+        await rest.delete_webhook_message(5, TOKEN, "@original")
+        await rest.typing(7)
+    assert [(asked.method, asked.path.removeprefix("/api/v10")) for asked in server.asked[1:]] == [
+        ("DELETE", "/channels/7/messages/11"),
+        ("DELETE", f"/webhooks/5/{TOKEN}/messages/@original"),
+        ("POST", "/channels/7/typing"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "webhook", "error"),
+    [
+        (404, 10003, False, errors.MessageGone),
+        (404, 10004, False, errors.MessageGone),
+        (404, 10008, True, errors.MessageGone),
+        (404, 0, False, errors.MessageGone),
+        (403, 50001, False, errors.DeliveryForbidden),
+        (403, 50013, False, errors.DeliveryForbidden),
+        (403, 50007, False, errors.DeliveryForbidden),
+        (400, 50083, False, errors.DeliveryForbidden),
+        (403, 0, False, errors.DeliveryForbidden),
+        (401, 0, False, errors.DeliveryForbidden),
+        (401, 0, True, errors.TokenExpired),
+        (401, 50027, True, errors.TokenExpired),
+        (404, 10015, True, errors.TokenExpired),
+        (400, 50035, True, errors.DeliveryRefused),
+        (413, 40005, True, errors.DeliveryRefused),
+        (400, 30046, False, errors.DeliveryUnavailable),
+        (500, 0, True, errors.DeliveryUnavailable),
+        (429, 0, True, errors.DeliveryUnavailable),
+    ],
+)
+def test_every_refusal_becomes_an_error_of_ours(
+    status: int, code: int, webhook: bool, error: type[errors.DeliveryError]
+) -> None:
+    translated = translate(status, {"code": code, "message": "no"}, webhook=webhook)
+    assert type(translated) is error
+    assert (translated.status, translated.code, translated.detail) == (status, code, "no")
+
+
+@pytest.mark.parametrize("fault", [problem(500), problem(502), cut_off])
+@pytest.mark.parametrize("call", [edit, post])
+async def test_what_is_harmless_to_repeat_is_repeated(fault: Answer, call: Call) -> None:
+    async with discord() as (server, rest):
+        server.answers = [fault, fault]
+        await call(rest)
+    assert len(server.asked) == 3
+    assert len({str(asked.json) for asked in server.asked}) == 1  # the same nonce, too
+    assert len(server.pauses) == 2
+    assert 0 < server.pauses[0] < server.pauses[1]
+
+
+@pytest.mark.parametrize("fault", [problem(500), problem(502), cut_off])
+async def test_a_follow_up_that_may_exist_is_not_sent_again(fault: Answer) -> None:
+    async with discord() as (server, rest):
+        server.answers = [fault]
+        with pytest.raises(errors.DeliveryUnavailable):
+            await follow_up(rest)
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("urgency", list(Urgency))
+async def test_attempts_are_bounded(urgency: Urgency) -> None:
+    def page(_: Asked) -> web.Response:
+        return web.Response(status=502, text="<html>Bad gateway</html>", content_type="text/html")
+
+    async with discord() as (server, rest):
+        server.always = page
+        with pytest.raises(errors.DeliveryUnavailable) as caught:
+            await rest.edit_message(7, 11, text, urgency)
+    assert caught.value.status == 502
+    assert len(server.asked) == ATTEMPTS[urgency]
+
+
+@pytest.mark.parametrize("call", [edit, follow_up, post])
+async def test_a_429_is_waited_for_and_repeated(call: Call) -> None:
+    def slow_down(_: Asked) -> web.Response:
+        body = {"message": "slow", "retry_after": 0.03, "global": False}
+        return web.json_response(body, status=429, headers={"Retry-After": "1", "Via": "1.1"})
+
+    async with discord() as (server, rest):
+        server.answers = [slow_down]
+        begun = asyncio.get_running_loop().time()
+        await call(rest)
+        assert asyncio.get_running_loop().time() - begun >= 0.03
+    assert len(server.asked) == 2
+    assert server.pauses == []
+
+
+async def test_each_attempt_shows_what_is_newest() -> None:
+    contents = iter(["old", "new"])
+    async with discord() as (server, rest):
+        server.answers = [problem(500)]
+        await rest.edit_original(5, TOKEN, lambda: Outgoing(content=next(contents)), GROWTH)
+    assert [asked.json["content"] for asked in server.asked] == ["old", "new"]
+
+
+async def test_a_forbidden_route_is_not_asked_again_and_again() -> None:
+    async with discord() as (server, rest):
+        server.answers = [problem(403, 50013)]
+        for _ in range(3):
+            with pytest.raises(errors.DeliveryForbidden) as caught:
+                await post(rest)
+            assert caught.value.code == 50013
+        await rest.create_message(8, text)
+    assert [asked.path for asked in server.asked] == ["/api/v10/channels/7/messages", "/api/v10/channels/8/messages"]
+
+
+async def test_where_nobody_listens_it_is_tried_and_then_said_without_the_token() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{unused.getsockname()[1]}/api"
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    async with aiohttp.ClientSession() as session:
+        rest = DiscordRest(address, "bot-token", session, Limiter(), sleep=pause)
+        with pytest.raises(errors.DeliveryUnavailable) as caught:
+            await follow_up(rest)
+    assert len(pauses) == ATTEMPTS[FINAL] - 1
+    said = "".join(traceback.format_exception(caught.value))
+    assert TOKEN not in said
+    assert "bot-token" not in said
+
+
+@pytest.mark.parametrize("fault", [problem(400, 50035), problem(500), cut_off])
+async def test_no_error_carries_the_token(fault: Answer) -> None:
+    async with discord() as (server, rest):
+        server.always = fault
+        with pytest.raises(errors.DeliveryError) as caught:
+            await edit(rest)
+    said = "".join(traceback.format_exception(caught.value))
+    assert TOKEN not in said
+    assert "bot-token" not in said
+
+
+async def test_the_headers_teach_the_limiter() -> None:
+    headers = {
+        "X-RateLimit-Limit": "2",
+        "X-RateLimit-Remaining": "0",
+        "X-RateLimit-Reset-After": "0.2",
+        "X-RateLimit-Bucket": "b",
+    }
+    async with discord() as (server, rest):
+        server.always = lambda _: web.json_response(MESSAGE, headers=headers)
+        await edit(rest)
+        begun = asyncio.get_running_loop().time()
+        await edit(rest)
+        assert asyncio.get_running_loop().time() - begun >= 0.2
+
+
+async def test_a_render_that_raises_sends_nothing() -> None:
+    def render() -> Outgoing:
+        raise LookupError
+
+    async with discord() as (server, rest):
+        with pytest.raises(LookupError):
+            await rest.edit_original(5, TOKEN, render, GROWTH)
+        assert server.asked == []
+
+
+async def test_a_success_without_a_message_is_no_success() -> None:
+    async with discord() as (server, rest):
+        server.always = lambda _: web.json_response({"id": "x"})
+        with pytest.raises(errors.DeliveryUnavailable):
+            await edit(rest)
