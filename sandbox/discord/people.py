@@ -74,7 +74,6 @@ class Person:
             allowed_mentions=AllowedMentions(replied_user=ping),
         )
         if channel.is_thread:
-            channel.thread_members.add(self.user.id)
             channel.archived = False
         return self.world.create_message(channel, self.user, draft)
 
@@ -106,7 +105,9 @@ class Person:
 
     # Commands
 
-    async def slash(self, channel: Channel, command: str, *, tampered: bool = False, **options: object) -> Interaction:
+    async def slash(
+        self, channel: Channel, command: str, /, *, tampered: bool = False, **options: object
+    ) -> Interaction:
         """`command` is a name, or name and sub-command: "history show". Options take text, numbers, truth, an Upload,
         a User, a Role or a Channel. Raises ClientRefused for what the client would not offer or send.
         """
@@ -120,7 +121,7 @@ class Person:
         return self.world.create_interaction(InteractionType.COMMAND, self.user, channel, data)
 
     async def autocomplete(
-        self, channel: Channel, command: str, *, option: str, value: str | float, **filled: object
+        self, channel: Channel, command: str, /, *, option: str, value: str | float, **filled: object
     ) -> list[Json]:
         """The choices the bot suggests for what was typed so far. Raises TimeoutError after Discord's 3 s."""
         registered, path = self._offered(channel, command, CommandType.CHAT_INPUT, tampered=False)

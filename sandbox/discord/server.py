@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
@@ -36,6 +35,7 @@ class DiscordServer:
     `port` 0 takes a free one. `openapi_path` names Discord's published document, against which every request is then
     held. `limits_clock` gives the seconds by which rate limits run; unlike the 3 s of an acknowledgement, the life of
     tokens and the signatures of files they do not follow `clock`, since a client waits for them in real time.
+    `remember` bounds how many requests `requests` keeps, with their bodies but without their files.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class DiscordServer:
         shards: int = 1,
         has_content_intent: bool = False,
         limits_clock: Callable[[], float] = time.monotonic,
+        remember: int = 20_000,
     ) -> None:
         self.clock = clock or Clock()
         self.world = World(self.clock, has_content_intent=has_content_intent)
@@ -55,7 +56,11 @@ class DiscordServer:
         self.gateway = Gateway(self.world)
         self.shards = shards
         self._rest = Rest(
-            self.world, self._routes(), limits=self.limits, openapi=OpenApi(openapi_path) if openapi_path else None
+            self.world,
+            self._routes(),
+            limits=self.limits,
+            openapi=OpenApi(openapi_path) if openapi_path else None,
+            remember=remember,
         )
         self._host = host
         self._port = port
@@ -164,10 +169,6 @@ class DiscordServer:
         except TimeoutError:
             raise TimeoutError(f"no {contains!r} within {timeout_s:g} s in {message.text()!r}") from None
         return message
-
-    async def run_forever(self) -> None:
-        """Serves until cancelled."""
-        await asyncio.Event().wait()
 
     def _gateway_address(self, _: World, __: Request) -> Any:
         return {"url": self.gateway_url}

@@ -245,6 +245,8 @@ class World:
         message.mentions_pinged = self._notified(message)
         message.edits.append(State(now, message.content))
         channel.messages[message.id] = message
+        if channel.is_thread:
+            channel.thread_members.add(author.id)
         channel.last_message_id = message.id
         self._emit_message(events.MESSAGE_CREATE, message)
         return message

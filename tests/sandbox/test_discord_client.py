@@ -38,7 +38,8 @@ class QuestionModal(discord.ui.Modal, title="Ask about this"):
 
 class Bot(discord.AutoShardedClient):
     def __init__(self) -> None:
-        super().__init__(intents=discord.Intents.default(), max_messages=None)
+        # It waits that long for guilds that might still come before it calls itself ready.
+        super().__init__(intents=discord.Intents.default(), max_messages=None, guild_ready_timeout=0.05)
         self.tree = app_commands.CommandTree(self)
         self.heard: list[tuple[str, str]] = []
 
@@ -146,8 +147,9 @@ async def test_the_bot_hears_mentions_everywhere_and_else_no_text(server: Discor
     for place in places[:-1]:
         await dana.say(place, mention)
     await dana.say(server.world.dm(user), "direct")
-    for place in places:
-        await server.wait_until(lambda place=place: any(each.content == "pong" for each in dana.visible(place)))
+    await server.wait_until(
+        lambda: all(any(each.content == "pong" for each in dana.visible(place)) for place in places)
+    )
     await server.wait_until(lambda: ("dana", "direct") in bot.heard)
     assert ("dana", "private") not in bot.heard
     assert ("dana", "") in bot.heard

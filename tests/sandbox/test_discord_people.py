@@ -64,7 +64,7 @@ async def test_a_slash_command_reaches_the_bot_alone_with_all_that_discord_tells
     interaction = await scene.dana.slash(scene.channel, "ask", prompt="hi", image=Upload("a.png", b"x"))
     [event] = scene.events
     data = event.data
-    assert (event.name, event.user_ids) == (events.INTERACTION_CREATE, {scene.world.bot.id})
+    assert (event.name, event.user_ids) == (events.INTERACTION_CREATE, frozenset({scene.world.bot.id}))
     assert [option["name"] for option in data["data"]["options"]] == ["prompt", "image"]
     [attachment] = data["data"]["resolved"]["attachments"].values()
     assert (attachment["filename"], attachment["ephemeral"]) == ("a.png", True)
@@ -91,7 +91,7 @@ async def test_a_sub_command_is_nested_as_discord_nests_it(scene: Scene) -> None
         {"prompt": "x", "unknown": 1},
     ],
 )
-async def test_the_client_refuses_what_the_options_do_not_take(scene: Scene, options: dict[str, object]) -> None:
+async def test_the_client_refuses_what_the_options_do_not_take(scene: Scene, options: dict[str, Any]) -> None:
     with pytest.raises(ClientRefused):
         await scene.dana.slash(scene.channel, "ask", **options)
     assert scene.events == []
@@ -177,7 +177,7 @@ async def test_an_ephemeral_message_is_seen_by_one_person(scene: Scene) -> None:
     message = scene.reply(content="x", flags=64, visible_to=scene.dana.user)
     assert scene.dana.visible(scene.channel) == [message]
     assert scene.eli.visible(scene.channel) == []
-    assert scene.events[-1].user_ids == {scene.dana.user.id}
+    assert scene.events[-1].user_ids == frozenset({scene.dana.user.id})
     assert not scene.world.bot_receives(scene.events[-1])
 
 
