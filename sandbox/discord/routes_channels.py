@@ -26,7 +26,6 @@ OLD_EDITS_WINDOW_S: Final = 20.0
 """How often messages older than an hour may be edited in one channel. Discord publishes no figure; bots report this."""
 BULK_AGE_LIMIT_S: Final = 14 * 24 * HOUR_S
 NONCE_REMEMBERED_S: Final = 5 * 60.0
-_SILENT: Final = frozenset({ChannelType.FORUM, ChannelType.CATEGORY})
 
 
 def _channel(world: World, request: Request, needed: Permission = NONE) -> Channel:
@@ -153,7 +152,9 @@ def create_message(world: World, request: Request) -> Any:
 
 
 def _refuse_speech(world: World, channel: Channel) -> None:
-    if channel.type in _SILENT:
+    if channel.type is ChannelType.FORUM:
+        raise refusal(40058)
+    if channel.type is ChannelType.CATEGORY:
         raise refusal(50008)
     if channel.is_private and not all(user.accepts_dms for user in channel.recipients if user is not world.bot):
         raise refusal(50007)
@@ -281,6 +282,8 @@ def create_thread(world: World, request: Request) -> Any:
     problems = Problems()
     problems.text(("name",), body.get("name"), low=1, high=100)
     problems.done()
+    if channel.is_thread or channel.is_private:
+        raise refusal(50024)
     if channel.type is ChannelType.FORUM:
         _channel(world, request, Permission.SEND_MESSAGES)
         first = body.get("message")
@@ -304,7 +307,7 @@ def create_thread_from_message(world: World, request: Request) -> Any:
     channel = _channel(world, request, Permission.CREATE_PUBLIC_THREADS)
     message = _message(channel, request.id("message_id"))
     if channel.guild is None or channel.is_thread:
-        raise refusal(50003)
+        raise refusal(50024)
     if message.id in world.channels:
         raise refusal(160004)
     body = request.form()
@@ -327,7 +330,7 @@ def leave_thread(world: World, request: Request) -> Any:
 def _thread(world: World, request: Request) -> Channel:
     channel = _channel(world, request)
     if not channel.is_thread:
-        raise refusal(50003)
+        raise refusal(50024)
     return channel
 
 

@@ -359,7 +359,7 @@ async def test_messages_older_than_an_hour_take_few_edits(stage: Stage) -> None:
 
 async def test_a_forum_takes_posts_and_no_messages(stage: Stage) -> None:
     forum = stage.guild.add_forum("help")
-    assert (await stage.call("POST", f"/channels/{forum.id}/messages", {"content": "x"})).code == 50008
+    assert (await stage.call("POST", f"/channels/{forum.id}/messages", {"content": "x"})).code == 40058
     body = {"name": "Title", "message": {"content": "first"}}
     post = await stage.call("POST", f"/channels/{forum.id}/threads", body)
     assert (post.status, post.json["parent_id"], post.json["message"]["content"]) == (201, str(forum.id), "first")
