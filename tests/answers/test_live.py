@@ -443,3 +443,43 @@ def test_every_state_fits_and_is_never_empty(
     assert surface.most_under_way == 1
     assert len(surface.messages) <= most
     assert surface.messages[-1].buttons == (AGAIN,)
+
+
+class RepeatingSurface(FakeSurface):
+    """Its growth edits fail once, and are rendered again half a second later."""
+
+    async def write(self, number: int, render: Callable[[], Outgoing], urgency: Urgency) -> Sent:
+        if urgency is Urgency.GROWTH:
+            render()
+            await asyncio.sleep(0.5)
+        return await super().write(number, render, urgency)
+
+
+def test_a_growth_edit_is_not_repeated_once_the_end_has_begun() -> None:
+    surface = RepeatingSurface()
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.add("one ")
+            await asyncio.sleep(1)
+            live.add("two ")
+            await asyncio.sleep(0.1)
+            await finish(live)
+
+    run(main())
+    assert [write.urgency for write in surface.writes] == [Urgency.FIRST, Urgency.FINAL]
+
+
+def test_a_message_that_may_exist_is_not_created_twice() -> None:
+    surface = FakeSurface()
+    surface.answer_s = lambda write: 60.0 if surface.writes[write].number == 1 else 0.0
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.add(LONG)
+            await asyncio.sleep(1)
+            await finish(live)
+
+    run(main())
+    assert [write.number for write in surface.writes].count(1) == 1
+    assert surface.files[0][0].content.decode() == LONG

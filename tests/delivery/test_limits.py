@@ -440,3 +440,45 @@ def test_a_request_on_its_way_counts_in_the_window_in_which_it_may_arrive() -> N
 )
 def test_headers_that_make_no_sense_are_not_believed(headers: dict[str, str]) -> None:
     assert RateHeaders.read(headers) is None
+
+
+def test_an_answer_from_an_earlier_window_says_nothing_about_this_one() -> None:
+    bucket = Bucket(limit=5, window_s=2.0, known=True)
+    for token in "ab":
+        bucket.take(token, FINAL, 0.0)
+    bucket.answered("b", told(4, 2.0, reset_id=11.0), 0.3)
+    bucket.answered("a", told(0, 0.1, reset_id=9.0), 0.4)
+    assert bucket.ready_at(FINAL, 0.5) == 0.5
+
+
+def test_what_flies_on_a_route_moves_with_it_to_its_own_bucket() -> None:
+    presumed, own = Bucket(limit=5, window_s=2.0), Bucket(limit=1, window_s=2.0, known=True)
+    presumed.take("a", FINAL, 0.0)
+    presumed.hand_over(own, {"a"})
+    assert presumed.idle(10.0)
+    assert own.ready_at(FINAL, 0.1) == float("inf")
+
+
+def test_those_who_wait_move_with_their_route_to_its_own_bucket() -> None:
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        buckets = {"a": FakeBucket(2, 60.0, "a"), "b": FakeBucket(5, 2.0, "b")}
+        discord = FakeDiscord(
+            limiter=Limiter(), bucket_of=lambda route: buckets[route.name], latency=itertools.repeat(0.01)
+        )
+        await discord.request(webhook("a"), FINAL)
+        begun = loop.time()
+        await asyncio.gather(*(discord.request(webhook(name), FINAL) for name in "bab"))
+        return loop.time() - begun
+
+    assert run(main()) < 1
+
+
+def test_a_limit_below_what_is_presumed_is_learned_by_one_request() -> None:
+    async def main() -> set[int]:
+        bucket = FakeBucket(limit=2, window_s=2.0, name="b")
+        discord = FakeDiscord(limiter=Limiter(), bucket_of=lambda _: bucket, latency=itertools.repeat(0.1))
+        await asyncio.gather(*(discord.request(webhook(), FIRST) for _ in range(4)))
+        return set(discord.statuses)
+
+    assert run(main()) == {200}
