@@ -126,9 +126,7 @@ def discord_py_restored() -> Iterator[None]:
 async def open_house(folder: Path) -> AsyncIterator[House]:
     """Discord with a server and three people, and the API; no bot yet. Ends with the checks that every test shares."""
     async with AsyncExitStack() as stack:
-        server = await stack.enter_async_context(
-            DiscordServer(clock=Clock(), openapi_path=find_document(REPOSITORY))
-        )
+        server = await stack.enter_async_context(DiscordServer(clock=Clock(), openapi_path=find_document(REPOSITORY)))
         api = await stack.enter_async_context(MiniToolAIServer(api_key=API_KEY))
         world = server.world
         owner = world.add_user("Ruth")
