@@ -121,7 +121,8 @@ class _Prepared:
 
 @dataclass(kw_only=True, slots=True)
 class _Open:
-    """An answer that is being given. `halt` ends its stream; before there is one, it is remembered in `halted`."""
+    """An answer that is being given. `halt` ends its stream, whose deadline is `scope`; before there is one, it is
+    remembered in `halted`, and after it there is nothing to end."""
 
     asker_id: int
     scope: asyncio.Timeout | None = None
@@ -518,6 +519,7 @@ class Answers:
                 log.warning("the AI service failed: %s %s", type(error).__name__, error.detail)
         finally:
             silence.cancel()
+            opened.scope = None  # what comes now ends nothing: a deadline that is over cannot be moved
         return heard
 
     def _result(self, prepared: _Prepared, heard: _Heard, opened: _Open, words: Words) -> _Result:
