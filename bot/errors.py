@@ -171,10 +171,6 @@ class Overloaded(BotError):
     """As many answers as configured are open already."""
 
 
-class StorageUnavailable(BotError):
-    """The database refused (full disk, read-only, corrupt, locked) or took longer than its deadline."""
-
-
 class DeliveryError(BotError):
     """Discord would not take it. `code` is Discord's JSON error code, 0 where it gave none."""
 
