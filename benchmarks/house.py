@@ -1,0 +1,115 @@
+"""Discord and MiniToolAI on loopback in this process, and the real bot, unchanged, in another."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from sandbox.discord.people import Person
+from sandbox.discord.places import Guild
+from sandbox.discord.server import DiscordServer
+from sandbox.minitoolai.server import MiniToolAIServer
+
+REPOSITORY: Final = Path(__file__).parents[1]
+READY_S: Final = 30.0
+STOP_S: Final = 20.0
+KEY: Final = "key-of-the-benchmark"
+
+
+@dataclass(frozen=True, kw_only=True)
+class House:
+    """`pid` is the bot's process, `log` what it wrote."""
+
+    discord: DiscordServer
+    api: MiniToolAIServer
+    guild: Guild
+    people: tuple[Person, ...]
+    pid: int
+    log: Path
+
+
+@asynccontextmanager
+async def open_house(*, people: int, profile: Path | None = None) -> AsyncIterator[House]:
+    """A server with so many members and a bot that is connected to it. Discord's OpenAPI document is not checked.
+
+    With `profile` the bot runs under cProfile, which slows it down several times, and leaves its figures there (an absolute path).
+    """
+    with TemporaryDirectory() as folder:
+        async with DiscordServer() as discord, MiniToolAIServer(api_key=KEY) as api:
+            world = discord.world
+            guild = world.add_guild("Benchmark", owner=world.add_user("Owner"))
+            users = [world.add_user(f"Member {number}") for number in range(people)]
+            for user in users:
+                guild.join(user)
+            log = Path(folder) / "bot.log"
+            async with _bot(discord, api, Path(folder), log, profile) as pid:
+                yield House(
+                    discord=discord,
+                    api=api,
+                    guild=guild,
+                    people=tuple(discord.person(user) for user in users),
+                    pid=pid,
+                    log=log,
+                )
+
+
+@asynccontextmanager
+async def _bot(
+    discord: DiscordServer, api: MiniToolAIServer, folder: Path, log: Path, profile: Path | None
+) -> AsyncIterator[int]:
+    environment = {
+        **{name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "SYSTEMROOT", "LANG")},
+        "PYTHONPATH": str(REPOSITORY),
+        "DISCORD_TOKEN": discord.bot_token,
+        "DISCORD_API_URL": discord.api_url,
+        "MINITOOLAI_API_KEY": KEY,
+        "MINITOOLAI_API_URL": api.url,
+        "DATABASE_URL": f"sqlite:///{folder}/bot.db",
+    }
+    profiler = ("-m", "cProfile", "-o", str(profile)) if profile is not None else ()
+    with log.open("wb") as output:
+        # Its working folder is empty: a .env of the developer's must not reach it.
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *profiler, "-m", "bot", cwd=folder, env=environment, stdout=output, stderr=output
+        )
+        try:
+            await _ready(discord, process, log)
+            yield process.pid
+        finally:
+            await _stop(process)
+
+
+async def _ready(discord: DiscordServer, process: asyncio.subprocess.Process, log: Path) -> None:
+    """Raises RuntimeError with the bot's own words where it does not come up."""
+    ready = asyncio.create_task(discord.gateway.wait_ready(READY_S))
+    ended = asyncio.create_task(process.wait())
+    try:
+        await asyncio.wait({ready, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if not ready.done() or ready.exception() is not None:
+            raise RuntimeError(f"the bot did not connect:\n{end_of(log)}")
+    finally:
+        ready.cancel()
+        ended.cancel()
+
+
+def end_of(log: Path) -> str:
+    """The last 2,000 characters of what the bot wrote."""
+    return log.read_text(errors="replace")[-2000:]
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        async with asyncio.timeout(STOP_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
