@@ -1,5 +1,7 @@
 """`/ask`, the message menu "Ask about this", mentions, replies and direct messages: Discord in, a `Question` out."""
 
+import asyncio
+import contextlib
 import logging
 import re
 import time
@@ -15,7 +17,7 @@ from bot.answers.question import Asker, AttachmentRef, Place, Question
 from bot.client import Bot
 from bot.delivery.messages import Button
 from bot.delivery.surfaces import ChannelSurface, InteractionSurface
-from bot.errors import DeliveryForbidden
+from bot.errors import DeliveryError, DeliveryForbidden, MessageGone
 from bot.ops.logging import log_context
 
 log = logging.getLogger(__name__)
@@ -28,6 +30,11 @@ IMAGE_LIMIT: Final = 3
 TOKEN_LIFE_S: Final = 15 * 60
 COMPLAINT_PAUSE_S: Final = 600
 """How long a member is not told again, by direct message, that the bot may not write in a channel."""
+
+HIDDEN: Final = (
+    "[Discord hides the text of this message from the assistant. To have it read, its menu has Apps > Ask about this.]"
+)
+"""What the model is shown of a reply's message without the privileged intent, so that it can say what to do."""
 
 _PICTURES: Final = (".jpg", ".jpeg", ".png", ".webp", ".gif")
 
@@ -82,6 +89,11 @@ def text_of(message: discord.Message) -> str:
     forwarded = [shot.content for shot in message.message_snapshots if shot.content]
     embedded = [embed.description for embed in message.embeds if embed.description and not message.content]
     return "\n\n".join(part for part in (message.content, *forwarded, *embedded) if part)
+
+
+def _quotation(message: discord.Message) -> str | None:
+    """The text of a message that was replied to; None where it has none but pictures or files."""
+    return text_of(message) or (None if message.attachments or message.message_snapshots else HIDDEN)
 
 
 def surface_of(interaction: Interaction, *, private: bool, place: Place) -> InteractionSurface:
@@ -185,6 +197,8 @@ class Ask(commands.Cog):
                 await self._answer_message(message, me.id)
             except DeliveryForbidden as error:
                 await self._complain(message, error)
+            except MessageGone:
+                log.info("the answer or its channel was deleted")  # who did it does not want another message there
             except Exception as error:  # noqa: BLE001 - a listener's top: the one door takes whatever comes
                 await self._say(message, self.bot.words_for(error))
 
@@ -192,11 +206,19 @@ class Ask(commands.Cog):
         self._require_permissions(message)
         question = self._question_from(message, me)
         self.answers.check(question)
-        await self.bot.services.rest.typing(message.channel.id)
         surface = ChannelSurface(
             self.bot.services.rest, channel_id=message.channel.id, reply_to=message.id, ping_asker=False
         )
-        await self.answers.answer(question, surface, self.bot.words_for)
+        typing = asyncio.create_task(self._show_typing(message.channel.id), name="typing")
+        try:
+            await self.answers.answer(question, surface, self.bot.words_for)
+        finally:
+            typing.cancel()
+
+    async def _show_typing(self, channel_id: int) -> None:
+        """A courtesy: neither its wait for the rate limits nor its failure is the answer's."""
+        with contextlib.suppress(DeliveryError):
+            await self.bot.services.rest.typing(channel_id)
 
     def _question_from(self, message: discord.Message, me: int) -> Question:
         content = text_of(message).replace(f"<@{me}>", "").replace(f"<@!{me}>", "").strip()
@@ -215,7 +237,7 @@ class Ask(commands.Cog):
             prompt=content,
             images=images,
             file=file,
-            quoted=text_of(quoted) or None if quoted is not None else None,
+            quoted=_quotation(quoted) if quoted is not None else None,
             quoted_author=shown_name(quoted.author.display_name) if quoted is not None else None,
         )
 
@@ -291,7 +313,7 @@ class AskAboutForm(discord.ui.Modal, title="Ask about this message"):
                 file=file,
                 quoted=text_of(self._message) or None,
                 quoted_author=shown_name(self._message.author.display_name),
-                private=self.only_me.component.value,
+                private=bool(self.only_me.component.value),  # None where nobody touched it
             ),
         )
 

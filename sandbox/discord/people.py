@@ -334,7 +334,9 @@ class Person:
             if not tampered:
                 _check_text(field, text)
             return {"value": text}
-        if field["type"] in {21, 23}:
+        if field["type"] == 23:
+            return {"value": bool(field.get("default")) if given is None else given}
+        if field["type"] == 21:
             return {"value": given}
         chosen = given if isinstance(given, (list, tuple)) else [] if given is None else [given]
         return {"values": [self._sent_value_in_modal(value, resolved) for value in chosen]}

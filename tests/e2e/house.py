@@ -127,7 +127,7 @@ async def open_house(folder: Path) -> AsyncIterator[House]:
     """Discord with a server and three people, and the API; no bot yet. Ends with the checks that every test shares."""
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(DiscordServer(clock=Clock(), openapi_path=find_document(REPOSITORY)))
-        api = await stack.enter_async_context(MiniToolAIServer(api_key=API_KEY))
+        api = await stack.enter_async_context(MiniToolAIServer(api_key=API_KEY, pace_s=0.0))
         world = server.world
         owner = world.add_user("Ruth")
         guild = world.add_guild("Makers", owner=owner)
