@@ -239,8 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _print(outcomes: Sequence[Outcome], seconds: float) -> None:
     chunks = round(seconds * CHUNKS_PER_S)
-    print(f"Each answer: {chunks} chunks at {CHUNKS_PER_S} a second. Times as a reader sees them.
-")
+    print(f"Each answer: {chunks} chunks at {CHUNKS_PER_S} a second. Times as a reader sees them.\n")
     print(table([row_of(outcome) for outcome in outcomes]))
     for outcome in outcomes:
         print(f"\n{outcome.scenario.title}")
@@ -248,6 +247,10 @@ def _print(outcomes: Sequence[Outcome], seconds: float) -> None:
             print(verdict)
         if outcome.scenario.judged and outcome.scenario.answers > 1:
             print(comparison(outcome))
+
+
+def _absolute(name: str) -> Path:
+    return Path(name).resolve()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -260,7 +263,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--scenario", action="append", choices=names, help="only this one; may be given again")
     parser.add_argument("--json", action="store_true", help="print figures for programs, in seconds")
     parser.add_argument("--check", action="store_true", help="exit with 1 where a bound is missed")
-    parser.add_argument("--profile", type=lambda name: Path(name).resolve(), help="run the bot under cProfile; its figures go here")
+    parser.add_argument("--profile", type=_absolute, help="run the bot under cProfile; its figures go here")
     return parser
 
 

@@ -38,7 +38,7 @@ class House:
 async def open_house(*, people: int, profile: Path | None = None) -> AsyncIterator[House]:
     """A server with so many members and a bot that is connected to it. Discord's OpenAPI document is not checked.
 
-    With `profile` the bot runs under cProfile, which slows it down several times, and leaves its figures there (an absolute path).
+    With `profile`, an absolute path, the bot runs under cProfile, which slows it down and leaves its figures there.
     """
     with TemporaryDirectory() as folder:
         async with DiscordServer() as discord, MiniToolAIServer(api_key=KEY) as api:
