@@ -1,0 +1,205 @@
+"""The command line: `python -m sandbox`. A Discord, a MiniToolAI, the real bot, and a conversation with it."""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Final
+
+from bot.settings import environment
+from sandbox.terminal.child import ROOT, Child, running_bot
+from sandbox.terminal.keyboard import chunks, is_live, lines, single_keys
+from sandbox.terminal.keys import Closed
+from sandbox.terminal.screen import Glass, Paper
+from sandbox.terminal.stage import Api, Stage, open_stage
+from sandbox.terminal.talk import HOW_TO, Conversation, Quit
+
+READY_S: Final = 60.0
+"""How long the bot may take to come online."""
+DEFAULT_API_URL: Final = "https://minitoolai.com/api"
+DEFAULT_STATE: Final = ROOT / "data" / "sandbox"
+LOG_LINES: Final = 12
+
+
+def main() -> int:
+    """0 after a clean end, 1 where the bot ended by itself or the sandbox could not start, 2 for wrong arguments."""
+    options = _arguments()
+    try:
+        _prepare(options.state, fresh=options.fresh)
+        return asyncio.run(_cancelled_by_signals(options))
+    except BrokenPipeError:
+        # Whoever read our output has gone. Nothing is left to say, and Python shall not try at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        print(f"The sandbox cannot start: {error.strerror or error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox",
+        description="Try the bot without Discord and without an API key: a stand-in for each runs on this machine, and "
+        "the real bot between them. Type to it here. No .env is changed.",
+    )
+    parser.add_argument("--port", type=_port, default=0, help="where the stand-in for Discord listens (default: any)")
+    parser.add_argument(
+        "--state", type=Path, default=DEFAULT_STATE, metavar="FOLDER", help="what the bot remembers and logs is here"
+    )
+    parser.add_argument("--fresh", action="store_true", help="forget what earlier runs left in that folder")
+    parser.add_argument(
+        "--api-key",
+        nargs="?",
+        const="",
+        metavar="KEY",
+        help="let MiniToolAI answer for real, and be paid; without KEY, with MINITOOLAI_API_KEY of the environment "
+        "or .env, which keeps it out of the list of processes",
+    )
+    parser.add_argument("--api-url", metavar="URL", help=f"where that API is (default: {DEFAULT_API_URL})")
+    parser.add_argument(
+        "--serve", action="store_true", help="go on after the input's end, until a signal; :quit still ends it"
+    )
+    options = parser.parse_args()
+    try:
+        options.api = _api(options.api_key, options.api_url)
+    except ValueError as problem:
+        parser.error(str(problem))
+    return options
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 0 <= int(text) <= 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
+    return int(text)
+
+
+def _api(key: str | None, url: str | None) -> Api | None:
+    """The real API as ordered, None for the simulation. Raises ValueError."""
+    if key is None:
+        if url is not None:
+            raise ValueError("--api-url needs --api-key")
+        return None
+    key = key or environment(ROOT).get("MINITOOLAI_API_KEY", "").strip()
+    if not key:
+        raise ValueError("--api-key without KEY needs MINITOOLAI_API_KEY in the environment or in .env")
+    return Api(url=url or DEFAULT_API_URL, key=key, simulated=False)
+
+
+def _prepare(state: Path, *, fresh: bool) -> None:
+    state.mkdir(parents=True, exist_ok=True)
+    # By name, and not the lock: the folder may be anybody's, and another sandbox may still run in it.
+    for name in ("bot.db", "bot.db-wal", "bot.db-shm") if fresh else ():
+        (state / name).unlink(missing_ok=True)
+
+
+async def _cancelled_by_signals(options: argparse.Namespace) -> int:
+    task = asyncio.current_task()
+    assert task is not None
+    loop = asyncio.get_running_loop()
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        with contextlib.suppress(NotImplementedError, AttributeError):  # Windows
+            loop.add_signal_handler(getattr(signal, name), task.cancel)
+    try:
+        return await _run(options)
+    except asyncio.CancelledError:
+        return 0
+
+
+async def _run(options: argparse.Namespace) -> int:
+    async with open_stage(port=options.port, api=options.api) as stage:
+        print(*_greeting(stage, options.state), sep="\n", flush=True)
+        async with running_bot(stage, options.state) as child:
+            ended = asyncio.create_task(child.ended(), name="the bot")
+            talking = asyncio.create_task(_talk(stage, child, serve=options.serve), name="the conversation")
+            try:
+                await asyncio.wait({ended, talking}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in (ended, talking):
+                    task.cancel()
+                await asyncio.gather(ended, talking, return_exceptions=True)
+            if not ended.cancelled():
+                print(f"\nThe bot ended {ended.result()}. The end of {child.log}:", file=sys.stderr)
+                print(*(f"  {line}" for line in child.tail(LOG_LINES)), sep="\n", file=sys.stderr)
+                return 1
+            talking.result()
+            print("Stopping the bot…", flush=True)
+    return 0
+
+
+def _greeting(stage: Stage, state: Path) -> list[str]:
+    if stage.api.simulated:
+        about = [
+            "Answers come from a simulation: this is a sandbox, with no model and no Discord behind it.",
+            "The bot is the real one, run as `python -m bot`; it talks to stand-ins on this machine alone.",
+        ]
+    else:
+        about = [
+            f"This is a sandbox without Discord, but {stage.api.url} answers, and your account there pays.",
+            "The bot is the real one, run as `python -m bot`. An API outside this machine cannot see your pictures.",
+        ]
+    return [
+        *about,
+        f"Discord: {stage.discord.api_url}   memory and log: {state}",
+        "",
+        *(f"  {line}" for line in HOW_TO),
+        "",
+        "Starting the bot…",
+    ]
+
+
+async def _talk(stage: Stage, child: Child, *, serve: bool) -> None:
+    """Until the input ends; with `serve`, until cancelled."""
+    try:
+        await stage.discord.gateway.wait_ready(READY_S)
+    except TimeoutError:
+        print(f"The bot is not online after {READY_S:g} s; its log is {child.log}", file=sys.stderr)
+        raise
+    print("The bot is online.\n", flush=True)
+    try:
+        await (_live if is_live(sys.stdin, sys.stdout) else _on_paper)(stage, child)
+    except Quit:
+        return
+    except Closed:
+        pass
+    if serve:
+        print("Serving until a signal.", flush=True)
+        await asyncio.Event().wait()
+
+
+async def _live(stage: Stage, child: Child) -> None:
+    glass = Glass(sys.stdout)
+    conversation = Conversation(stage, child, glass)
+    with single_keys(sys.stdin):
+        try:
+            await _beside(conversation, conversation.type(chunks(sys.stdin.fileno())))
+        finally:
+            glass.close()
+
+
+async def _on_paper(stage: Stage, child: Child) -> None:
+    conversation = Conversation(stage, child, Paper(sys.stdout))
+    await _beside(conversation, conversation.read(lines(chunks(sys.stdin.fileno()))))
+
+
+async def _beside(conversation: Conversation, listening: Coroutine[None, None, None]) -> None:
+    """Listen, with the screen kept up to date meanwhile. Raises what either raises."""
+    tasks = [asyncio.create_task(conversation.show()), asyncio.create_task(listening)]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await conversation.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
