@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -40,8 +41,8 @@ class Services:
 
 
 @asynccontextmanager
-async def open_services(settings: Settings) -> AsyncIterator[Services]:
-    """Every resource that the bot needs beside its connection to Discord.
+async def open_services(settings: Settings, *, now: Callable[[], float] = time.time) -> AsyncIterator[Services]:
+    """Every resource that the bot needs beside its connection to Discord. `now` gives unix seconds by Discord's clock.
 
     Raises:
         SettingsError: the catalogue is wrong, or DEFAULT_MODEL is not in it.
@@ -88,6 +89,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 ),
             ),
             reader=rest,
+            now=now,
         )
         yield Services(settings=settings, catalog=catalog, history=History(database), rest=rest, answers=answers)
 
@@ -103,14 +105,16 @@ def _default_model(settings: Settings, catalog: Catalog) -> ChatModel:
 
 
 @asynccontextmanager
-async def open_bot(settings: Settings) -> AsyncIterator[Bot]:
+async def open_bot(settings: Settings, *, now: Callable[[], float] = time.time) -> AsyncIterator[Bot]:
     """The bot with everything it needs, not yet connected; leaving ends its answers, then its connection.
+
+    `now` gives unix seconds by Discord's clock.
 
     Raises:
         SettingsError, StorageError, DeliveryError: what `open_services` and `redirect` raise.
     """
     await redirect(settings.discord_api_url)
-    async with open_services(settings) as services:
+    async with open_services(settings, now=now) as services:
         bot = Bot(services)
         try:
             yield bot

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -189,7 +190,9 @@ class Answers:
         counter: TokenCounter,
         attachments: Attachments,
         reader: MessageReader,
+        now: Callable[[], float] = time.time,
     ) -> None:
+        """`now` gives unix seconds, by which the signatures of Discord's addresses end."""
         self._settings = settings
         self._catalog = catalog
         self._default_model = default_model
@@ -198,7 +201,7 @@ class Answers:
         self._history = History(database)
         self._counter = counter
         self._attachments = attachments
-        self._addresses = PictureAddresses(reader)
+        self._addresses = PictureAddresses(reader, now=now)
         self._open: dict[int, _Open] = {}
         self._all_ended = asyncio.Event()
         self._all_ended.set()

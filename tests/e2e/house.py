@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import os
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -43,19 +45,9 @@ class House:
     @asynccontextmanager
     async def running(self, **overrides: str) -> AsyncIterator[Bot]:
         """The bot from its start to its end; enter it again for a restart on the same database."""
-        self.settings = Settings.load(
-            {
-                "DISCORD_TOKEN": self.discord.bot_token,
-                "MINITOOLAI_API_KEY": API_KEY,
-                "DISCORD_API_URL": self.discord.api_url,
-                "MINITOOLAI_API_URL": self.api.url,
-                "DATABASE_URL": f"sqlite:///{self.folder}/bot.db",
-                "CHAT_RETRIES": "0",
-                **overrides,
-            }
-        )
+        self.settings = Settings.load(self.environment(**overrides))
         with discord_py_restored():
-            async with open_bot(self.settings) as bot:
+            async with open_bot(self.settings, now=self.discord.clock.now) as bot:
                 serving = asyncio.create_task(bot.serve(self.settings.discord_token), name="the bot")
                 ready = asyncio.create_task(self.discord.gateway.wait_ready(10))
                 try:
@@ -73,6 +65,39 @@ class House:
                     serving.cancel()
                     with contextlib.suppress(asyncio.CancelledError):
                         await serving
+
+    @asynccontextmanager
+    async def process(self) -> AsyncIterator[asyncio.subprocess.Process]:
+        """The bot as a process of its own, on the same database as `running`: one that can be killed."""
+        log = self.folder / "process.log"
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "bot",
+            cwd=REPOSITORY,
+            env={**os.environ, **self.environment()},
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=log.open("wb"),
+        )
+        try:
+            await self.discord.gateway.wait_ready(20)
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+    def environment(self, **overrides: str) -> dict[str, str]:
+        """The variables by which the bot finds this house."""
+        return {
+            "DISCORD_TOKEN": self.discord.bot_token,
+            "MINITOOLAI_API_KEY": API_KEY,
+            "DISCORD_API_URL": self.discord.api_url,
+            "MINITOOLAI_API_URL": self.api.url,
+            "DATABASE_URL": f"sqlite:///{self.folder}/bot.db",
+            "CHAT_RETRIES": "0",
+            **overrides,
+        }
 
     async def ended(self, message: Message, *, timeout_s: float = 10.0) -> Message:
         """`message` once it carries the buttons of an answer that has ended."""
