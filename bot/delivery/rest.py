@@ -11,11 +11,12 @@ after a 429.
 """
 
 import asyncio
+import contextlib
 import random
 import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import aiohttp
@@ -23,7 +24,7 @@ import orjson
 from yarl import URL
 
 from bot import errors
-from bot.delivery.limits import CREATE, DELETE, EDIT, READ, TYPING, WEBHOOK, Limiter, Permit, Route
+from bot.delivery.limits import CREATE, DELETE, EDIT, PATIENCE_S, READ, TYPING, WEBHOOK, Limiter, Permit, Route
 from bot.delivery.messages import Button, Outgoing, Sent, SentAttachment, Upload, Urgency
 
 Render = Callable[[], Outgoing]
@@ -62,13 +63,15 @@ class _Answer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Call:
-    """One request, whole but for its body. `repeatable`: doing it twice does no more than doing it once."""
+    """One request, whole but for its body. `repeatable`: doing it twice does no more than doing it once. `patience_s`
+    is how long it waits at one limit."""
 
     method: str
     url: URL
     route: Route
     urgency: Urgency
     repeatable: bool = True
+    patience_s: float = PATIENCE_S
 
 
 class DiscordRest:
@@ -193,8 +196,14 @@ class DiscordRest:
         return (await self._request(call)).body
 
     async def typing(self, channel_id: int) -> None:
-        """Show for ten seconds that the bot is typing."""
-        await self._request(self._channel_call("POST", channel_id, "/typing", "POST typing", Urgency.GROWTH))
+        """Show for ten seconds that the bot is typing.
+
+        An ornament that nothing waits for: left out where the limits have no room at once. In a busy channel it is
+        shown then already, and those limits would hold up a question by seconds.
+        """
+        call = self._channel_call("POST", channel_id, "/typing", "POST typing", Urgency.GROWTH)
+        with contextlib.suppress(errors.DeliveryUnavailable):
+            await self._request(replace(call, patience_s=0.0))
 
     def _webhook_url(self, application_id: int, token: str, rest: str) -> URL:
         return URL(f"{self._api_url}/webhooks/{application_id}/{token}{rest}", encoded=True)
@@ -225,7 +234,9 @@ class DiscordRest:
 
     async def _attempt(self, call: _Call, body: Callable[[], "_Body"] | None) -> _Answer:
         try:
-            permit = await self._limiter.acquire(call.route, call.urgency, creation_patience_s=CREATION_PATIENCE_S)
+            permit = await self._limiter.acquire(
+                call.route, call.urgency, patience_s=call.patience_s, creation_patience_s=CREATION_PATIENCE_S
+            )
         except TimeoutError:
             raise errors.DeliveryUnavailable("the rate limits leave no room", status=429) from None
         try:

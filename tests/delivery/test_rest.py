@@ -116,6 +116,22 @@ async def test_messages_are_read_deleted_and_typing_is_shown() -> None:
     ]
 
 
+async def test_typing_that_the_limits_hold_back_is_left_out() -> None:
+    async with discord() as (server, rest):
+        server.always = lambda _: web.Response(status=204)
+        async with asyncio.timeout(0.5):
+            for _ in range(10):
+                await rest.typing(7)
+    assert len(server.asked) == 1
+
+
+async def test_typing_that_cannot_be_shown_is_no_error() -> None:
+    async with discord() as (server, rest):
+        server.always = problem(503, X_RateLimit_Limit="9", X_RateLimit_Remaining="8", X_RateLimit_Reset_After="0")
+        await rest.typing(7)
+    assert len(server.asked) == 1
+
+
 @pytest.mark.parametrize(
     ("status", "code", "webhook", "error"),
     [
