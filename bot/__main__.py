@@ -7,6 +7,8 @@ import logging
 import signal
 import sys
 
+import aiohttp
+
 from bot.app import run
 from bot.errors import BotError, SettingsError
 from bot.ops.logging import configure
@@ -33,8 +35,16 @@ def main() -> int:
     except BotError as error:
         log.error("%s", error)
         return 1
+    except aiohttp.ClientError as error:
+        # While it runs, the connection is made anew; only the first one ends the process, for its host to try again.
+        log.error("no connection to Discord at %s: %s", settings.discord_api_url, error)
+        return 1
     except KeyboardInterrupt:
         pass
+    except Exception:
+        # The outermost door: through the log, which hides secrets and keeps its format, instead of the interpreter.
+        log.critical("stopped by an unexpected error", exc_info=True)
+        return 1
     return 0
 
 

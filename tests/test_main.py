@@ -1,0 +1,151 @@
+"""`python -m bot` from outside: what it says and how it ends, as a process."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from sandbox.discord.faults import Fault
+from sandbox.terminal.stage import Stage, open_stage
+
+ROOT = Path(__file__).parent.parent
+WAIT_S = 30
+REQUIRED = ("DISCORD_TOKEN", "MINITOOLAI_API_KEY")
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    async with open_stage() as opened:
+        yield opened
+
+
+def environ(folder: Path, stage: Stage | None = None, **overrides: str) -> dict[str, str]:
+    """The real environment without anything of the bot's, then what points it at the stage."""
+    ours = ("DISCORD_", "MINITOOLAI_", "DATABASE_", "LOG_")
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    plain["PYTHONPATH"] = str(ROOT)
+    plain["PYTHONDONTWRITEBYTECODE"] = "1"
+    if stage is not None:
+        plain |= {
+            "DISCORD_TOKEN": stage.discord.bot_token,
+            "DISCORD_API_URL": stage.discord.api_url,
+            "MINITOOLAI_API_KEY": stage.api.key,
+            "MINITOOLAI_API_URL": stage.api.url,
+            "DATABASE_URL": f"sqlite:///{folder}/a name with spaces.db",
+        }
+    return plain | overrides
+
+
+@asynccontextmanager
+async def started(
+    folder: Path, environment: dict[str, str], *command: str
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The process, killed at the end if it still runs."""
+    process = await asyncio.create_subprocess_exec(
+        *(command or (sys.executable, "-m", "bot")),
+        cwd=folder,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def end_of(process: asyncio.subprocess.Process) -> tuple[int | None, str]:
+    """Exit status and all that was printed."""
+    async with asyncio.timeout(WAIT_S):
+        output, _ = await process.communicate()
+    return process.returncode, output.decode()
+
+
+async def run(folder: Path, environment: dict[str, str]) -> tuple[int | None, str]:
+    async with started(folder, environment) as process:
+        return await end_of(process)
+
+
+async def test_without_its_tokens_it_names_every_missing_variable_at_once(tmp_path: Path):
+    status, output = await run(tmp_path, environ(tmp_path))
+    assert status == 2
+    assert [name for name in REQUIRED if f"{name} is missing" in output] == list(REQUIRED)
+    assert "Traceback" not in output
+
+
+async def test_a_wrong_variable_is_named_along_with_a_missing_one(tmp_path: Path):
+    status, output = await run(tmp_path, environ(tmp_path, MAX_MESSAGES="many", DISCORD_TOKEN="a.b.c"))
+    assert status == 2
+    assert "MAX_MESSAGES must be" in output
+    assert "MINITOOLAI_API_KEY is missing" in output
+    assert "DISCORD_TOKEN is" not in output
+
+
+async def test_a_token_that_discord_refuses_is_a_wrong_setting(tmp_path: Path, stage: Stage):
+    status, output = await run(tmp_path, environ(tmp_path, stage, DISCORD_TOKEN="not.the.token"))
+    assert status == 2
+    assert "DISCORD_TOKEN is not accepted" in output
+    assert "not.the.token" not in output
+    assert "Traceback" not in output
+
+
+async def test_a_discord_that_cannot_be_reached_is_one_sentence(tmp_path: Path, stage: Stage):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{unused.getsockname()[1]}/api/v10"
+        status, output = await run(tmp_path, environ(tmp_path, stage, DISCORD_API_URL=address))
+    assert status == 1
+    assert address in output
+    assert "Traceback" not in output
+
+
+async def test_a_connection_lost_at_login_is_one_sentence(tmp_path: Path, stage: Stage):
+    stage.discord.faults.add(Fault(template="/users/@me", drop=True, times=None))
+    status, output = await run(tmp_path, environ(tmp_path, stage))
+    assert status == 1
+    assert f"no connection to Discord at {stage.discord.api_url}" in output
+    assert "Traceback" not in output
+
+
+async def test_what_nobody_foresaw_goes_through_the_log_and_fails(tmp_path: Path, stage: Stage):
+    stage.discord.faults.add(Fault(template="/users/@me", status=418, times=None))
+    status, output = await run(tmp_path, environ(tmp_path, stage, LOG_FORMAT="json"))
+    assert status == 1
+    assert all(line.startswith("{") for line in output.splitlines())
+    assert stage.discord.bot_token not in output
+
+
+async def test_a_second_bot_on_the_same_database_is_refused_and_the_first_ends_at_sigterm(tmp_path: Path, stage: Stage):
+    environment = environ(tmp_path, stage)
+    async with started(tmp_path, environment) as first:
+        await stage.discord.gateway.wait_ready(WAIT_S)
+        status, output = await run(tmp_path, environment)
+        assert status == 1
+        assert "is in use by another process" in output
+        assert "Traceback" not in output
+        first.send_signal(signal.SIGTERM)
+        status, output = await end_of(first)
+    assert (status, "Traceback" in output) == (0, False)
+
+
+async def test_the_procfiles_worker_comes_online_and_ends_at_sigterm(tmp_path: Path, stage: Stage):
+    """As a host runs it. honcho looks for `python` on the path, and for .env beside the Procfile."""
+    binaries = Path(sys.executable).parent
+    (tmp_path / "Procfile").write_bytes((ROOT / "Procfile").read_bytes())
+    environment = environ(tmp_path, stage, PATH=f"{binaries}{os.pathsep}{os.environ['PATH']}")
+    honcho = (sys.executable, "-m", "honcho", "start", "worker")
+    async with started(tmp_path, environment, *honcho) as process:
+        await stage.discord.gateway.wait_ready(WAIT_S)
+        process.send_signal(signal.SIGTERM)
+        status, output = await end_of(process)
+    assert "Traceback" not in output
+    assert status in (0, 128 + signal.SIGTERM, -signal.SIGTERM), output
+    await stage.discord.wait_until(lambda: not any(each.connected for each in stage.discord.gateway.sessions))
