@@ -135,8 +135,9 @@ class Bot(commands.AutoShardedBot):
                 await interaction.edit_original_response(content=words, view=None)
             else:
                 await interaction.followup.send(words, ephemeral=True)
-        except discord.HTTPException as failure:
-            log.warning("an error message could not be shown: %s", failure)
+        except (discord.HTTPException, aiohttp.ClientError, OSError) as failure:
+            # Of the network's failures only the kind: their words may carry the address, and so the token.
+            log.warning("an error message could not be shown: %s", type(failure).__name__)
 
     def words_for(self, error: BaseException) -> str:
         """A sentence for people. What nobody foresaw is logged with its traceback under the reference it names."""

@@ -36,6 +36,9 @@ HIDDEN: Final = (
 )
 """What the model is shown of a reply's message without the privileged intent, so that it can say what to do."""
 
+LEFT_BEHIND_PRIVATE: Final = "Forgotten. Discord lets me delete the last message only; the others you can dismiss."
+LEFT_BEHIND: Final = "Forgotten. I am no member here, so Discord lets me delete the last message of the answer only."
+
 _PICTURES: Final = (".jpg", ".jpeg", ".png", ".webp", ".gif")
 
 Interaction: TypeAlias = discord.Interaction[Bot]
@@ -401,8 +404,16 @@ async def _delete(interaction: Interaction, answer_id: int) -> None:
     await interaction.response.defer()
     here = interaction.message.id if interaction.message else None
     await interaction.delete_original_response()
-    for channel_id, message_id in messages:
-        if message_id != here:
+    others = [place for place in messages if place[1] != here]
+    if not others:
+        return
+    private = interaction.message is not None and interaction.message.flags.ephemeral
+    if private or not place_of(interaction).bot_present:
+        # A button's token reaches the message with the button alone, and the bot's own routes none of these.
+        await interaction.followup.send(LEFT_BEHIND_PRIVATE if private else LEFT_BEHIND, ephemeral=True)
+        return
+    for channel_id, message_id in others:
+        with contextlib.suppress(MessageGone):
             await services.rest.delete_message(channel_id, message_id)
 
 

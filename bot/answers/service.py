@@ -61,6 +61,8 @@ USAGE_WAIT_S: Final = 2.0
 """How long the API may take to send its figures, or close, after it has said that the answer is finished."""
 SILENCE_S: Final = 4.0
 """After so long without a word the reply says that the model is at it, and offers Stop."""
+RECORD_WAIT_S: Final = 2.0
+"""How long a button waits until its answer is written down; Discord wants to hear of it within 3 s."""
 CLOSE_S: Final = 10.0
 """How long the open answers have for their last edit when the bot stops."""
 CARRY_ON: Final = "Continue your last answer exactly where it stopped. Do not repeat any of it and do not introduce it."
@@ -128,6 +130,7 @@ class _Open:
     asker_id: int
     scope: asyncio.Timeout | None = None
     halted: Literal["stopped", "restart"] | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def halt(self, why: Literal["stopped", "restart"]) -> None:
         self.halted = self.halted or why
@@ -348,6 +351,11 @@ class Answers:
                 await self._all_ended.wait()
 
     async def _record(self, answer_id: int) -> AnswerRecord:
+        """What is stored of an answer; its buttons can be pressed a moment before that is written."""
+        if opened := self._open.get(answer_id):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RECORD_WAIT_S):
+                    await opened.ended.wait()
         record = await self._history.answer(answer_id)
         if record is None:
             raise NothingToRepeat
@@ -364,6 +372,7 @@ class Answers:
             await self._converse(prepared, opened, surface, words)
         finally:
             del self._open[job.question.id]
+            opened.ended.set()
             if not self._open:
                 self._all_ended.set()
 
@@ -579,8 +588,11 @@ class Answers:
         if prepared.key is None or result.ending not in _REMEMBERED or not result.text.strip():
             return False
         turn = _turn(prepared, result, prepared.key)
+        record = replace(_record(prepared.job), state=_STATES[result.ending], turn_id=turn.question_id)
 
         async def remember(tx: Tx) -> bool:
+            # With the turn, so that a crash before the last edit leaves no button that does not know its turn.
+            await store.save_answer(tx, record)
             match prepared.job.kind:
                 case "more":
                     return await store.extend_turn(

@@ -69,16 +69,16 @@ class House:
     @asynccontextmanager
     async def process(self) -> AsyncIterator[asyncio.subprocess.Process]:
         """The bot as a process of its own, on the same database as `running`: one that can be killed."""
-        log = self.folder / "process.log"
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "bot",
-            cwd=REPOSITORY,
-            env={**os.environ, **self.environment()},
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=log.open("wb"),
-        )
+        with (self.folder / "process.log").open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "bot",
+                cwd=REPOSITORY,
+                env={**os.environ, **self.environment()},
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=log,
+            )
         try:
             await self.discord.gateway.wait_ready(20)
             yield process
