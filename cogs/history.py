@@ -1,5 +1,6 @@
 """`/history`: what the bot remembers of a channel, and who decides about it."""
 
+import contextlib
 import io
 import json
 from collections.abc import Sequence
@@ -14,11 +15,15 @@ from discord.utils import escape_markdown, format_dt
 
 from bot.answers.history import MemoryKey, Mode, ModeChoice, Turn, channel_memory
 from bot.answers.question import Place
+from bot.answers.window import Window
 from bot.client import Bot
+from bot.delivery.messages import CONTENT_LIMIT, utf16_length
 from bot.errors import NotPermitted
 from cogs.ask import Interaction, place_of
 
 SHOWN_TURNS: Final = 10
+READ_TURNS: Final = 200
+"""The most turns that are looked at to say what goes with the next question, as `bot.answers` does."""
 EXPORTED_TURNS: Final = 10_000
 EXCERPT: Final = 90
 """Characters of a question that the list shows."""
@@ -48,6 +53,14 @@ class Memory:
             return "Your private memory in this channel"
         return "The shared memory of this channel" if self.key.is_shared else "Your own memory in this channel"
 
+    @property
+    def meaning(self) -> str:
+        """What kind of memory it is, in brackets behind its title."""
+        if self.key is not None and self.key.is_private:
+            off = "; not used while this channel's memory is off" if self.mode == "off" else ""
+            return f"of answers that only you saw{off}"
+        return MODES[self.mode]
+
 
 def meter(used: int, limit: int) -> str:
     """`▰▰▰▱▱▱▱▱▱▱`: how full something is. Something shows as soon as there is something."""
@@ -55,8 +68,8 @@ def meter(used: int, limit: int) -> str:
     return "▰" * cells + "▱" * (METER_CELLS - cells)
 
 
-def counted(turns: Sequence[Turn]) -> str:
-    return f"{len(turns)} turn{'' if len(turns) == 1 else 's'}"
+def counted(turns: int) -> str:
+    return f"{turns:,} turn{'' if turns == 1 else 's'}"
 
 
 def excerpt(text: str) -> str:
@@ -75,6 +88,23 @@ def listed(turn: Turn) -> str:
     return f"- {format_dt(turn.asked_at, 'R')} **{name}**: {excerpt(turn.asked.prompt)}{more}"
 
 
+def overview(memory: Memory, turns: Sequence[Turn], *, held: int, sent: Window[Turn], limit_tokens: int) -> str:
+    """A memory on one message: `turns` (newest last) are the newest of the `held`, `sent` what goes along."""
+    head = [f"**{memory.title}** ({memory.meaning})"]
+    if not turns:
+        return "\n".join([*head, "Nothing is remembered yet."])
+    going = f"the newest {counted(len(sent.turns))} go" if len(sent.turns) != 1 else "the newest turn goes"
+    head.append(f"{counted(held)} remembered; {going} with the next question:")
+    head.append(f"{meter(sent.tokens, limit_tokens)} {sent.tokens:,} of {limit_tokens:,} tokens")
+    for shown in range(min(SHOWN_TURNS, len(turns)), -1, -1):
+        older = held - shown
+        tail = [f"-# {older:,} older; `/history export` has them all"] if older else []
+        text = "\n".join([*head, *map(listed, turns[len(turns) - shown :]), *tail])
+        if utf16_length(text) <= CONTENT_LIMIT:
+            return text
+    return "\n".join(head)
+
+
 def as_markdown(memory: Memory, turns: Sequence[Turn]) -> str:
     """The whole memory for people to read."""
     parts = [f"# {memory.title}"]
@@ -89,6 +119,8 @@ def as_markdown(memory: Memory, turns: Sequence[Turn]) -> str:
             parts.append(f"*File: {asked.file_name}*")
         parts.append(f"### {turn.model}")
         parts.append(turn.answer)
+        if not turn.complete:
+            parts.append("*(not complete)*")
     return "\n\n".join(parts) + "\n"
 
 
@@ -110,6 +142,7 @@ def as_json(memory: Memory, turns: Sequence[Turn]) -> str:
                     "model": turn.model,
                     "answer": turn.answer,
                     "finish_reason": turn.finish_reason,
+                    "complete": turn.complete,
                     "prompt_tokens": turn.prompt_tokens,
                     "completion_tokens": turn.completion_tokens,
                     "cost_nano_dollars": turn.cost_nano,
@@ -144,18 +177,15 @@ class HistoryCog(commands.GroupCog, group_name="history", group_description="Wha
         if memory.key is None:
             await interaction.followup.send(f"**{memory.title}**: it is switched off.", ephemeral=True)
             return
-        turns = await self.history.newest_turns(memory.key, EXPORTED_TURNS)
-        sent = self.bot.services.answers.fitting(turns)
-        limit = self.bot.services.settings.history_tokens
-        lines = [
-            f"**{memory.title}** ({MODES[memory.mode]})",
-            f"{meter(sent.tokens, limit)} {counted(turns)} remembered",
-            f"The newest {len(sent.turns)} ({sent.tokens:,} of {limit:,} tokens) go with the next question.",
-            *[listed(turn) for turn in turns[-SHOWN_TURNS:]],
-        ]
-        if len(turns) > SHOWN_TURNS:
-            lines.append(f"-# and {len(turns) - SHOWN_TURNS} older; `/history export` has them all")
-        await interaction.followup.send("\n".join(lines), ephemeral=True)
+        turns = await self.history.newest_turns(memory.key, READ_TURNS)
+        text = overview(
+            memory,
+            turns,
+            held=await self.history.count_turns(memory.key),
+            sent=self.bot.services.answers.fitting(turns),
+            limit_tokens=self.bot.services.settings.history_tokens,
+        )
+        await interaction.followup.send(text, ephemeral=True)
 
     @app_commands.command(description="Forget this memory: all of it for moderators, else your own part")
     @app_commands.describe(which="The memory to clear")
@@ -163,15 +193,15 @@ class HistoryCog(commands.GroupCog, group_name="history", group_description="Wha
         await interaction.response.defer(ephemeral=True)
         memory = await self._memory(interaction, which)
         mine = self._limited_to(interaction, memory)
-        turns = await self.history.newest_turns(memory.key, EXPORTED_TURNS, asker_id=mine) if memory.key else ()
-        if memory.key is None or not turns:
+        held = await self.history.count_turns(memory.key, mine) if memory.key else 0
+        if memory.key is None or not held:
             await interaction.followup.send("There is nothing to forget.", ephemeral=True)
             return
         what = "your part of " if mine is not None else ""
         title = memory.title[0].lower() + memory.title[1:]
-        question = f"Forget {what}**{title}**, {counted(turns)}? There is no way back."
+        question = f"Forget {what}**{title}**, {counted(held)}? There is no way back."
         view = Confirm(self, memory.key, mine)
-        await interaction.followup.send(question, view=view, ephemeral=True)
+        view.message = await interaction.followup.send(question, view=view, ephemeral=True, wait=True)
 
     @app_commands.command(
         description="Forget the last question and its answer: for moderators the last of all, else yours"
@@ -213,7 +243,7 @@ class HistoryCog(commands.GroupCog, group_name="history", group_description="Wha
             )
             return
         await interaction.followup.send(
-            f"**{memory.title}**: {counted(turns)}.",
+            f"**{memory.title}**: {counted(len(turns))}.",
             file=discord.File(io.BytesIO(content), filename=name),
             ephemeral=True,
         )
@@ -258,11 +288,18 @@ class Confirm(discord.ui.View):
         self._cog = cog
         self._key = key
         self._asker_id = asker_id
+        self.message: discord.WebhookMessage | None = None
+
+    async def on_timeout(self) -> None:
+        """No button is left that does nothing."""
+        if self.message is not None:
+            with contextlib.suppress(discord.HTTPException):  # dismissed, or the 15 minutes are over
+                await self.message.edit(content="Kept: nobody confirmed it in time.", view=None)
 
     @discord.ui.button(label="Forget", style=discord.ButtonStyle.danger, emoji="🗑️")
     async def forget(self, interaction: Interaction, _: discord.ui.Button["Confirm"]) -> None:
         count = await self._cog.history.clear(self._key, self._asker_id)
-        await interaction.response.edit_message(content=f"Forgotten: {count} turns.", view=None)
+        await interaction.response.edit_message(content=f"Forgotten: {counted(count)}.", view=None)
         self.stop()
 
     @discord.ui.button(label="Keep", style=discord.ButtonStyle.secondary)

@@ -257,6 +257,13 @@ async def newest_turns(tx: Tx, key: MemoryKey, limit: int, *, asker_id: int | No
     return tuple(_turn(row) for row in reversed(rows))
 
 
+async def count_turns(tx: Tx, key: MemoryKey, asker_id: int | None = None) -> int:
+    """How many turns a memory holds, or one asker's part of it."""
+    where, params = _whose(key, asker_id)
+    row = await tx.fetch_one(f"SELECT COUNT(*) AS held FROM turns WHERE {where}", params)  # noqa: S608
+    return int(row["held"]) if row is not None else 0
+
+
 async def clear(tx: Tx, key: MemoryKey, asker_id: int | None = None) -> int:
     """Forget a memory, or one asker's part of it. How many turns it was."""
     where, params = _whose(key, asker_id)
@@ -367,6 +374,9 @@ class History:
     async def newest_turns(self, key: MemoryKey, limit: int, *, asker_id: int | None = None) -> tuple[Turn, ...]:
         """See `newest_turns` above, as with every method."""
         return await self._database.read(lambda tx: newest_turns(tx, key, limit, asker_id=asker_id))
+
+    async def count_turns(self, key: MemoryKey, asker_id: int | None = None) -> int:
+        return await self._database.read(lambda tx: count_turns(tx, key, asker_id))
 
     async def append_turn(self, turn: Turn) -> bool:
         return await self._database.write(lambda tx: append_turn(tx, turn))

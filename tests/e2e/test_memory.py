@@ -113,7 +113,7 @@ async def test_personal_memory_keeps_people_apart(house: House) -> None:
     await ask(house, "What do I like?", by=house.noam)
     assert [said.text for said in conversation(house.api.requests[-1].body)] == ["What do I like?"]
     mine = await ask(house, "What do I like?", by=house.dana)
-    assert [said.text for said in conversation(house.api.requests[-1].body)][0] == "I like tea."
+    assert conversation(house.api.requests[-1].body)[0].text == "I like tea."
     assert "Dana's own memory, 1 turn" in footer_of(mine)
 
 

@@ -1,0 +1,200 @@
+"""`/history`: what is remembered, who may forget it, and who decides how it is kept."""
+
+import json
+
+import pytest
+
+from bot.answers.history import MemoryKey
+from sandbox.discord.messages import Message
+from sandbox.discord.people import Person
+from sandbox.discord.permissions import Permission
+from tests.e2e.conversing import ask, told, turns
+from tests.e2e.house import House, labels
+
+PRIVATE = "my private one"
+
+
+async def command(house: House, name: str, *, by: Person | None = None, **options: object) -> Message:
+    """What `/history name` says, which only its asker sees."""
+    interaction = await (by or house.dana).slash(house.channel, f"history {name}", **options)
+    message = await told(house, interaction)
+    assert message.visible_to is interaction.user
+    return message
+
+
+async def pressed(house: House, message: Message, label: str, *, by: Person | None = None) -> str:
+    """What a question for confirmation turns into."""
+    before = message.content
+    await (by or house.dana).click(message, label=label)
+    await house.discord.wait_until(lambda: message.content != before)
+    assert labels(message) == []
+    return message.content
+
+
+def exported(message: Message) -> str:
+    [file] = message.attachments
+    content = message.channel.world.cdn.content(file)
+    assert content is not None
+    return content.decode()
+
+
+@pytest.fixture
+def moderator(house: House) -> Person:
+    """A member whose role may manage messages, and nothing else that members may not."""
+    user = house.discord.world.add_user("Mona")
+    house.guild.join(user, roles=[house.guild.add_role("Moderators", permissions=Permission.MANAGE_MESSAGES)])
+    return house.discord.person(user)
+
+
+async def test_show_lists_the_turns_and_how_full_the_budget_is(house: House) -> None:
+    await ask(house, "What is the *capital* of France?")
+    await ask(house, "And of Spain?", by=house.noam)
+    text = (await command(house, "show")).content
+    title, count, meter, first, second = text.split("\n")
+    assert title == "**The shared memory of this channel** (everyone in this channel shares one conversation)"
+    assert count == "2 turns remembered; the newest 2 turns go with the next question:"
+    assert meter.startswith("▰▱")
+    assert meter.endswith("of 6,000 tokens")
+    assert first.endswith(r"**Dana**: What is the \*capital\* of France?")
+    assert second.endswith("**Noam**: And of Spain?")
+
+
+async def test_show_says_where_nothing_is_remembered(house: House) -> None:
+    assert (await command(house, "show")).content.endswith("\nNothing is remembered yet.")
+
+
+async def test_show_fits_one_message_whatever_was_asked(house: House) -> None:
+    for number in range(12):
+        await ask(house, f"{number} " + "_*`" * 200)
+    text = (await command(house, "show")).content
+    assert "12 turns remembered" in text
+    assert text.endswith("older; `/history export` has them all")
+
+
+async def test_show_of_a_private_memory_is_of_private_answers_only(house: House) -> None:
+    await ask(house, "A secret", private=True)
+    await ask(house, "For all")
+    mine = (await command(house, "show", which=PRIVATE)).content
+    assert "**Your private memory in this channel** (of answers that only you saw)" in mine
+    assert "A secret" in mine
+    assert "For all" not in mine
+    assert "A secret" not in (await command(house, "show")).content
+    assert "Nothing is remembered yet" in (await command(house, "show", by=house.noam, which=PRIVATE)).content
+
+
+async def test_show_says_that_memory_is_off(house: House) -> None:
+    await command(house, "mode", by=house.admin, mode="off")
+    assert (await command(house, "show")).content == "**No memory in this channel**: it is switched off."
+
+
+async def test_a_member_clears_only_their_own_part_of_a_shared_memory(house: House) -> None:
+    await ask(house, "Mine", by=house.dana)
+    await ask(house, "Not mine", by=house.noam)
+    question = await command(house, "clear")
+    assert question.content == (
+        "Forget your part of **the shared memory of this channel**, 1 turn? There is no way back."
+    )
+    assert await pressed(house, question, "Forget") == "Forgotten: 1 turn."
+    assert [turn.asked.prompt for turn in await turns(house)] == ["Not mine"]
+
+
+async def test_a_moderator_clears_all_of_a_shared_memory(house: House, moderator: Person) -> None:
+    await ask(house, "Dana's", by=house.dana)
+    await ask(house, "Noam's", by=house.noam)
+    question = await command(house, "clear", by=moderator)
+    assert "2 turns" in question.content
+    assert len(await turns(house)) == 2
+    assert await pressed(house, question, "Forget", by=moderator) == "Forgotten: 2 turns."
+    assert await turns(house) == ()
+
+
+async def test_nothing_is_forgotten_that_was_not_confirmed(house: House) -> None:
+    await ask(house, "To be kept")
+    assert await pressed(house, await command(house, "clear"), "Keep") == "Kept."
+    assert len(await turns(house)) == 1
+
+
+async def test_a_confirmation_that_nobody_gives_loses_its_buttons(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert house.bot is not None
+    monkeypatch.setattr(house.bot.extensions["cogs.history"], "CONFIRM_S", 0.05)
+    await ask(house, "To be kept")
+    question = await command(house, "clear")
+    await house.discord.wait_until(lambda: "Kept" in question.content)
+    assert labels(question) == []
+    assert len(await turns(house)) == 1
+
+
+async def test_an_empty_memory_has_nothing_to_forget_undo_or_export(house: House) -> None:
+    await ask(house, "Somebody else's", by=house.noam)
+    assert (await command(house, "clear")).content == "There is nothing to forget."
+    assert (await command(house, "undo")).content == "There is nothing to forget."
+    assert (await command(house, "export", which=PRIVATE)).content == "There is nothing to export."
+
+
+async def test_clearing_the_private_memory_leaves_the_shared_one(house: House) -> None:
+    await ask(house, "A secret", private=True)
+    await ask(house, "For all")
+    await pressed(house, await command(house, "clear", which=PRIVATE), "Forget")
+    assert await turns(house, MemoryKey.private(house.channel.id, house.dana.user.id)) == ()
+    assert len(await turns(house)) == 1
+
+
+async def test_undo_forgets_a_members_own_last_turn(house: House) -> None:
+    await ask(house, "First", by=house.dana)
+    await ask(house, "Second", by=house.dana)
+    await ask(house, "Noam's", by=house.noam)
+    said = (await command(house, "undo")).content
+    assert said.startswith("Forgotten:\n- ")
+    assert said.endswith("**Dana**: Second")
+    assert [turn.asked.prompt for turn in await turns(house)] == ["First", "Noam's"]
+
+
+async def test_undo_forgets_the_last_turn_of_all_for_a_moderator(house: House, moderator: Person) -> None:
+    await ask(house, "Dana's", by=house.dana)
+    await ask(house, "Noam's", by=house.noam)
+    assert "Noam" in (await command(house, "undo", by=moderator)).content
+    assert [turn.asked.prompt for turn in await turns(house)] == ["Dana's"]
+
+
+async def test_export_is_markdown_for_people(house: House) -> None:
+    await ask(house, "What is two and two?", answer="**Four**.")
+    await ask(house, "Sure?", answer="Yes.", by=house.noam)
+    message = await command(house, "export")
+    assert message.content == "**The shared memory of this channel**: 2 turns."
+    assert message.attachments[0].filename == "history.md"
+    text = exported(message)
+    places = [text.index(part) for part in ("Dana", "What is two and two?", "**Four**.", "Noam", "Sure?", "Yes.")]
+    assert places == sorted(places)
+
+
+async def test_export_is_json_for_programs(house: House) -> None:
+    await ask(house, "Grüße 👋", answer="Hallo!")
+    message = await command(house, "export", form="JSON")
+    assert message.attachments[0].filename == "history.json"
+    [turn] = json.loads(exported(message))["turns"]
+    assert (turn["asker_id"], turn["asker_name"]) == (str(house.dana.user.id), "Dana")
+    assert (turn["prompt"], turn["answer"], turn["model"]) == ("Grüße 👋", "Hallo!", "gpt-4o-mini")
+    assert turn["complete"] is True
+
+
+async def test_only_who_manages_the_channel_chooses_its_mode(house: House, moderator: Person) -> None:
+    for member in (house.dana, moderator):
+        said = (await command(house, "mode", by=member, mode="off")).content
+        assert said == "⚠️ Only members who can manage this channel may do that."
+    assert house.bot is not None
+    assert await house.bot.services.history.mode_choice(house.channel.id) is None
+    role = house.guild.add_role("Stewards", permissions=Permission.MANAGE_CHANNELS)
+    house.guild.set_roles(house.noam.user, [role])
+    said = (await command(house, "mode", by=house.noam, mode="personal")).content
+    assert said.startswith("From now on in this channel: **personal**, everyone has a conversation of their own.")
+    assert (await command(house, "show")).content.startswith("**Your own memory in this channel**")
+
+
+async def test_help_names_every_command_there_is(house: House) -> None:
+    interaction = await house.dana.slash(house.channel, "help")
+    text = (await told(house, interaction)).content
+    for name in ("/ask", "/history show", "/history undo", "/history clear", "/history export", "/history mode"):
+        assert name in text
+    assert "Ask about this" in text
