@@ -22,6 +22,7 @@ FILE_NAME: Final = "answer.md"
 WRITING: Final = "writing…"
 WRITING_MORE: Final = "still writing: the whole answer will come as a file…"
 GOES_ON: Final = f"-# 📄 The answer goes on: all of it is in {FILE_NAME}."
+REST_LOST: Final = "-# ⚠️ The rest is missing: Discord did not let me attach it as a file here."
 NOTHING: Final = "-# (no text)"
 
 GRACE_S: Final = 1.0
@@ -47,6 +48,10 @@ class _NoFurtherMessage(Exception):
     """Discord allows no further message; the file must do."""
 
 
+class _FilesRefused(Exception):
+    """Discord does not take the files: what there is to read is shown without them."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Ending:
     footer: str
@@ -64,9 +69,12 @@ class _Flight:
     has_words: bool = False
 
     @property
+    def carries_files(self) -> bool:
+        return self.rendered is not None and self.rendered.uploads is not None
+
+    @property
     def grace_s(self) -> float:
-        once_only = self.creates or (self.rendered is not None and self.rendered.uploads is not None)
-        return CREATION_GRACE_S if once_only else GRACE_S
+        return CREATION_GRACE_S if self.creates or self.carries_files else GRACE_S
 
 
 class Live:
@@ -89,6 +97,7 @@ class Live:
         self._sent: list[Sent] = []
         self._settled = 0
         self._has_words = False
+        self._files_refused = False
         self._ending = False
         self._finished = False
         self._flight: _Flight | None = None
@@ -167,17 +176,29 @@ class Live:
 
     async def _grow(self, number: int) -> None:
         creates = number >= len(self._sent)
+        flight = _Flight(number=number, creates=creates)
         try:
-            await self._write_growth(_Flight(number=number, creates=creates))
-        except (DeliveryUnavailable, DeliveryForbidden) as error:
+            await self._write_growth(flight)
+        except (DeliveryForbidden, DeliveryRefused):
+            if flight.carries_files:
+                self._refuse_files()
+            elif creates and number > 0:
+                self._most = number
+            else:
+                raise
+        except DeliveryUnavailable:
             if creates and number > 0:
                 self._most = number
                 return
             self._failures += 1
-            if isinstance(error, DeliveryForbidden) or self._failures > FAILURES_BORNE:
+            if self._failures > FAILURES_BORNE:
                 raise
             self._changed.set()
             await asyncio.sleep(_pause_s(self._failures))
+
+    def _refuse_files(self) -> None:
+        self._uploads = ()
+        self._files_refused = True
 
     async def _write_growth(self, flight: _Flight) -> None:
         def render() -> Outgoing:
@@ -281,6 +302,8 @@ class Live:
                         return
                     except _NoFurtherMessage:
                         self._most = len(self._sent)
+                    except _FilesRefused:
+                        self._refuse_files()
                     except DeliveryUnavailable as error:
                         failures.append(error)
                         await asyncio.sleep(_pause_s(len(failures)))
@@ -308,6 +331,8 @@ class Live:
         except (DeliveryUnavailable, DeliveryForbidden, DeliveryRefused) as error:
             if creates_further:
                 raise _NoFurtherMessage from error
+            if state.uploads is not None and not isinstance(error, DeliveryUnavailable):
+                raise _FilesRefused from error
             raise
         self._record(number, state, sent)
 
@@ -316,13 +341,12 @@ class Live:
         over = len(pages) > self._most
         pages = pages[: self._most] or [""]
         states = [Outgoing(content=page) for page in pages]
-        content = _compose(
-            pages[-1], GOES_ON if over else "", (ending.notice or "").strip(), _subtext(ending.footer.strip())
-        )
+        rest = (REST_LOST if self._files_refused else GOES_ON) if over else ""
+        content = _compose(pages[-1], rest, (ending.notice or "").strip(), _subtext(ending.footer.strip()))
         states[-1] = Outgoing(content=content or NOTHING, buttons=ending.buttons)
         if self._uploads:
             states[0] = replace(states[0], uploads=self._uploads)
-        if over and not self._has_file(len(states) - 1):
+        if over and not self._files_refused and not self._has_file(len(states) - 1):
             states[-1] = replace(states[-1], uploads=(*(states[-1].uploads or ()), self._whole()))
         return states
 

@@ -248,7 +248,7 @@ class DiscordRest:
             answer = await self._send(call, permit, content)
         finally:
             permit.lost()  # unless it was answered
-        return self._judge(call, answer)
+        return self._judge(call, answer, with_files=content is not None and content.uploads)
 
     async def _send(self, call: _Call, permit: Permit, body: "_Body | None") -> _Answer:
         headers = self._bot_headers if call.route.bot else self._plain_headers
@@ -274,11 +274,12 @@ class DiscordRest:
         _land(permit, answer)
         return answer
 
-    def _judge(self, call: _Call, answer: _Answer) -> _Answer:
+    def _judge(self, call: _Call, answer: _Answer, *, with_files: bool) -> _Answer:
         if 200 <= answer.status < 300:
             return answer
         error = translate(answer.status, answer.body, webhook=not call.route.bot)
-        if isinstance(error, errors.DeliveryForbidden) or error.code == 10003:
+        # What is forbidden with files may be allowed without them: that says nothing about the route.
+        if (isinstance(error, errors.DeliveryForbidden) and not with_files) or error.code == 10003:
             self._remember_refusal(call.route, error)
         if isinstance(error, errors.DeliveryUnavailable) and error.code not in UNAVAILABLE_CODES:
             if answer.status == 429:
