@@ -1,5 +1,6 @@
 """What people are told: the one mapping from causes to sentences."""
 
+import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -15,16 +16,28 @@ _WRONG_SETUP: Final = (
 )
 
 
+def _seconds(wait_s: float) -> str:
+    """Whole seconds, rounded up: who waits for as long has waited long enough."""
+    whole = math.ceil(wait_s)
+    return f"{whole:,} second{'' if whole == 1 else 's'}"
+
+
 def _busy(error: errors.ProviderBusy) -> str:
-    wait = f"in {error.retry_after_s:.0f} seconds" if error.retry_after_s else "in a minute"
+    wait = f"in {_seconds(error.retry_after_s)}" if error.retry_after_s else "in a minute"
     return f"⚠️ The AI service is too busy just now. Please try again {wait}."
 
 
 def _too_long(error: errors.PromptTooLong) -> str:
+    way_out = "attach it as a `file`" if error.unit == "characters" else "ask about it in parts"
     return (
         f"⚠️ That is too long: {error.length:,} {error.unit}, and at most {error.limit:,} fit. "
-        "Please shorten it, or attach it as a `file` in parts."
+        f"Please shorten it, or {way_out}."
     )
+
+
+def _attachment(error: errors.AttachmentRefused) -> str:
+    name = error.name.replace("`", "'")  # a backtick would end the code that shows the name as it is
+    return f"⚠️ `{name}` {error.reason}."
 
 
 def _unknown_model(error: errors.UnknownModel) -> str:
@@ -37,7 +50,7 @@ _SENTENCES: Final[dict[type[BaseException], str | Callable[[Any], str]]] = {
     errors.PromptTooLong: _too_long,
     errors.UnknownModel: _unknown_model,
     errors.OutOfRange: lambda e: f"⚠️ `{e.option}` must lie between {e.low:g} and {e.high:g}.",
-    errors.AttachmentRefused: lambda e: f"⚠️ `{e.name}` {e.reason}.",
+    errors.AttachmentRefused: _attachment,
     errors.NothingToRepeat: "⚠️ I no longer know this answer, so this button cannot do anything. Please ask again.",
     errors.NotPermitted: lambda e: f"⚠️ Only {e.needed} may do that.",
     errors.ProviderUnreachable: "⚠️ The AI service did not answer. Please try again in a minute.",
@@ -49,10 +62,10 @@ _SENTENCES: Final[dict[type[BaseException], str | Callable[[Any], str]]] = {
     errors.ProviderModelGone: "⚠️ The AI service no longer has this model. Please choose another `model`.",
     errors.ProviderBusy: _busy,
     errors.ProviderFailed: "⚠️ The AI service has a problem of its own. Please try again in a minute.",
-    errors.StreamBroken: "⚠️ Cut off: the connection to the AI service was lost.",
-    errors.StreamStalled: lambda e: f"⚠️ Cut off: the AI service said nothing more for {e.silent_s:.0f} seconds.",
+    errors.StreamBroken: "⚠️ The connection to the AI service was lost.",
+    errors.StreamStalled: lambda e: f"⚠️ The AI service said nothing for {_seconds(e.silent_s)}.",
     errors.StreamEmpty: "⚠️ The AI service answered without a word. Please try again, or ask in other words.",
-    errors.StreamReported: "⚠️ Cut off: the AI service reported an error in the middle of its answer.",
+    errors.StreamReported: "⚠️ The AI service reported an error instead of going on.",
     errors.MessageGone: "The message with the answer was deleted, so I stopped writing it.",
     errors.DeliveryForbidden: (
         "⚠️ I am not allowed to write there. A server admin can grant me View Channel, Send Messages and Attach Files."

@@ -546,7 +546,7 @@ class Answers:
             finish_reason=heard.finish_reason,
             usage=usage,
             estimated=heard.usage is None,
-            notice=words(heard.error) if heard.error is not None else _NOTICES.get(ending),
+            notice=_cut_off(words(heard.error), ending) if heard.error is not None else _NOTICES.get(ending),
         )
 
     def _footer(self, prepared: _Prepared, result: _Result, *, remembered: bool) -> str:
@@ -686,6 +686,11 @@ def _ending(heard: _Heard, opened: _Open) -> Ending:
             return "finished"
 
 
+def _cut_off(words: str, ending: Ending) -> str:
+    """`words` about an error, which say first that an answer stands above them in part."""
+    return f"⚠️ Cut off. {words.removeprefix('⚠️ ')}" if ending == "cut" else words
+
+
 def _turn(prepared: _Prepared, result: _Result, key: MemoryKey) -> Turn:
     return Turn(
         question_id=prepared.job.root_id,
@@ -734,8 +739,8 @@ def _notes(wanted: ChatModel, model: ChatModel, prompt: Prompt) -> tuple[str, ..
     if model.id != wanted.id:
         notes.append(f"{wanted.id} cannot see pictures, so {model.id} answered")
     if prompt.images_gone:
-        gone = "a picture" if prompt.images_gone == 1 else f"{prompt.images_gone} pictures"
-        notes.append(f"{gone} of before can no longer be read: attach again to ask about it")
+        gone, it = ("a picture", "it") if prompt.images_gone == 1 else (f"{prompt.images_gone} pictures", "them")
+        notes.append(f"{gone} of before can no longer be read: attach {it} again to ask about {it}")
     elif not model.sees_images and prompt.images_dropped:
         notes.append(f"{model.id} cannot see the pictures of before")
     return tuple(notes)
