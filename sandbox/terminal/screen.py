@@ -97,7 +97,7 @@ def styled(line: str) -> str:
     """A message's head in bold, its buttons and the terminal's own words dim."""
     if line.startswith("["):
         return f"{BOLD}{line}{PLAIN}"
-    return f"{DIM}{line}{PLAIN}" if line.startswith(("--", "    :")) else line
+    return f"{DIM}{line}{PLAIN}" if line.startswith(("--", "> ", "    :")) else line
 
 
 def width(text: str) -> int:

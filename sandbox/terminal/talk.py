@@ -129,12 +129,14 @@ class Conversation:
     async def read(self, lines: AsyncIterator[str]) -> None:
         """Take whole lines, each once what the one before it began has ended. Raises Quit."""
         async for line in lines:
-            self.screen.print([f"> {line}"])
             await self.take(line)
             await self._settle()
 
     async def take(self, line: str) -> None:
         """Do what one line says; what cannot be done is told. Raises Quit."""
+        # What is said in the channel is seen there anyhow.
+        if line.strip() and (self._form or not self.screen.grows or line.lstrip().startswith(("/", ":"))):
+            self.screen.print([f"> {line}"])
         try:
             if self._form is not None and line.strip() != ":cancel":
                 await self._fill(self._form, line)
@@ -148,6 +150,9 @@ class Conversation:
             self.touch()
 
     async def _settle(self) -> None:
+        if not self._following:
+            self._draw()
+            return
         while self._following:
             await asyncio.wait(self._following)
         try:

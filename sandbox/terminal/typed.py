@@ -102,22 +102,17 @@ def _options(specification: Mapping[str, Any], rest: str) -> dict[str, str]:
     if not names:
         raise Misunderstood(f"/{specification['name']} takes nothing more, so {rest.strip()!r} is too much")
     # A colon with a space behind it is prose: "image: a cat" is no option.
-    option = re.compile(rf'(?:^|(?<=\s))({"|".join(map(re.escape, names))}):(?=\S)("[^"]*"(?=\s|$))?')
+    option = re.compile(rf'(?:^|(?<=\s))({"|".join(map(re.escape, names))}):(?=\S)(?:"[^"]*"(?=\s|$))?')
     marks = list(option.finditer(rest))
+    starts = [*(mark.start() for mark in marks), len(rest)]
     values: dict[str, str] = {}
-    if before := rest[: marks[0].start() if marks else None].strip():
+    if before := rest[: starts[0]].strip():
         values[names[0]] = before
-    for mark, following in zip(marks, [*marks[1:], None], strict=True):
-        name = mark[1]
+    for mark, end in zip(marks, starts[1:], strict=True):
+        name, value = mark[1], rest[mark.end(1) + 1 : end].strip()
         if name in values:
             raise Misunderstood(f"{name} is given twice")
-        if mark[2] is not None:
-            stray = rest[mark.end() : following.start() if following else None].strip()
-            if stray:
-                raise Misunderstood(f"{stray!r} stands behind the end of {name}")
-            values[name] = mark[2][1:-1]
-        else:
-            values[name] = rest[mark.end() : following.start() if following else None].strip()
+        values[name] = value[1:-1] if re.fullmatch(r'"[^"]*"', value) else value
     return values
 
 
