@@ -11,7 +11,7 @@ import yarl
 from discord import app_commands
 from discord.ext import commands
 
-from bot.errors import BotError, DeliveryError, MessageGone, SettingsError
+from bot.errors import BotError, DeliveryError, SettingsError
 
 if TYPE_CHECKING:
     from bot.app import Services
@@ -131,9 +131,8 @@ class Bot(commands.AutoShardedBot):
         try:
             if not interaction.response.is_done():
                 await interaction.response.send_message(words, ephemeral=True)
-            elif interaction.response.type in _LOADING and not isinstance(error, MessageGone):
-                await interaction.edit_original_response(content=words, view=None)
             else:
+                # A reply that is still loading is filled by this; one that shows words already keeps them.
                 await interaction.followup.send(words, ephemeral=True)
         except (discord.HTTPException, aiohttp.ClientError, OSError) as failure:
             # Of the network's failures only the kind: their words may carry the address, and so the token.
@@ -154,6 +153,3 @@ class Bot(commands.AutoShardedBot):
 
     async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
         log.exception("unexpected error in %s", event_method)
-
-
-_LOADING: Final = frozenset({discord.InteractionResponseType.deferred_channel_message})

@@ -65,6 +65,8 @@ RECORD_WAIT_S: Final = 2.0
 """How long a button waits until its answer is written down; Discord wants to hear of it within 3 s."""
 CLOSE_S: Final = 10.0
 """How long the open answers have for their last edit when the bot stops."""
+QUOTE_MARK: Final = 16
+"""So many characters in a row that stand in the conversation and in the API's words for an error are a quotation."""
 CARRY_ON: Final = "Continue your last answer exactly where it stopped. Do not repeat any of it and do not introduce it."
 
 Ending = Literal["finished", "length", "filtered", "stopped", "restart", "cut", "failed"]
@@ -319,7 +321,7 @@ class Answers:
             record = replace(record, state="cut", updated_at=_now())
             await self._database.write(lambda tx: store.save_answer(tx, record))
         text = "\n".join(line for line in shown.splitlines() if not line.startswith("-# "))
-        notice = "⚠️ Cut off: I was restarted while writing this."
+        notice = "⚠️ Cut off: I was interrupted while writing this."
         return Outgoing(content=f"{text}\n{notice}".strip(), buttons=ending_buttons(answer_id, may_continue=False))
 
     async def delete(self, answer_id: int, *, by: int, moderator: bool) -> tuple[tuple[int, int], ...]:
@@ -525,10 +527,11 @@ class Answers:
                 raise
         except ProviderError as error:
             heard.error = error
+            detail = unquoting(error.detail, request)
             if isinstance(error, OPERATOR_MUST_ACT):
-                log.error("the AI service refuses the operator's account: %s %s", type(error).__name__, error.detail)
+                log.error("the AI service refuses the operator's account: %s %s", type(error).__name__, detail)
             else:
-                log.warning("the AI service failed: %s %s", type(error).__name__, error.detail)
+                log.warning("the AI service failed: %s %s", type(error).__name__, detail)
         finally:
             silence.cancel()
             opened.scope = None  # what comes now ends nothing: a deadline that is over cannot be moved
@@ -684,6 +687,18 @@ def _ending(heard: _Heard, opened: _Open) -> Ending:
             return "filtered"
         case _:
             return "finished"
+
+
+def unquoting(detail: str, request: ChatRequest) -> str:
+    """The API's own words fit for a log: withheld where they repeat what people wrote.
+
+    A run of `QUOTE_MARK` characters in common counts as a quotation, or the whole of a shorter text.
+    """
+    written = [message.text for message in request.messages if message.role != "developer"]
+    runs = {detail[start : start + QUOTE_MARK] for start in range(len(detail) - QUOTE_MARK + 1)}
+    if any(len(text) < QUOTE_MARK and text in detail or any(run in text for run in runs) for text in written):
+        return "(its words are withheld: they quote the conversation)"
+    return detail
 
 
 def _cut_off(words: str, ending: Ending) -> str:

@@ -101,6 +101,19 @@ async def test_installed_to_a_user_it_answers_where_it_is_no_member(
     assert_no_channel_route_used(house)
 
 
+async def test_a_guest_whose_five_follow_ups_are_used_up_gives_the_rest_as_a_file(empty_house: House) -> None:
+    world = empty_house.discord.world
+    traveller = empty_house.discord.person(world.add_user("Mira", has_installed_app=True))
+    guild = world.add_guild("Elsewhere", bot_present=False)
+    guild.join(traveller.user)
+    async with empty_house.running(MAX_MESSAGES="10"):
+        empty_house.api.script(Script("\n\n".join([LONG] * 3)))
+        interaction = await traveller.slash(guild.add_text_channel("talk"), "ask", prompt="At length")
+        answer = await empty_house.answer_to(interaction, timeout_s=20)
+    assert len(interaction.followups) == 5
+    assert [attachment.filename for attachment in answer.attachments] == ["answer.md"]
+
+
 async def test_what_one_member_asks_elsewhere_another_is_not_answered_from(
     house: House, traveller: Person, elsewhere: Channel
 ) -> None:

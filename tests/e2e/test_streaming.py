@@ -3,10 +3,11 @@
 import asyncio
 import re
 
+from sandbox.discord.faults import Fault
 from sandbox.discord.messages import Message
 from sandbox.minitoolai.script import Script
 from tests.e2e.house import House, labels, replies
-from tests.e2e.reading import WRITING, assert_readable, footer_of, without_subtext
+from tests.e2e.reading import WRITING, assert_readable, footer_of, picture, without_subtext
 
 PROGRAM = "\n".join(f"    total += rows[{number}]  # adds row {number}" for number in range(60))
 TABLE = "\n".join(f"| item {number} | {number * 7} 🧮 |" for number in range(30))
@@ -79,6 +80,40 @@ async def test_beyond_the_stated_number_of_messages_the_whole_answer_comes_as_a_
         assert "answer.md" in answer.content
         for message in replies(interaction):
             assert_readable(message)
+
+
+async def test_pictures_that_discord_does_not_take_back_cost_no_word_of_the_answer(house: House) -> None:
+    gate = asyncio.Event()
+    house.api.script(Script(["A red", " square."], stall_after=1, gate=gate))
+    interaction = await house.dana.slash(house.channel, "ask", prompt="What is this?", image=picture())
+    await house.discord.wait_until(lambda: shown_reply(interaction.original))
+    refusal = Fault(method="PATCH", template="/webhooks/…", error_code=40005, times=None, when=lambda *_: with_files())
+    house.discord.faults.add(refusal)
+
+    def with_files() -> bool:
+        return interaction.original is not None and not interaction.original.attachments and refusal.hits == 0
+
+    gate.set()
+    answer = await house.answer_to(interaction)
+    assert refusal.hits == 1
+    assert without_subtext(answer.content) == "A red square."
+
+
+async def test_words_that_are_shown_stay_when_discord_refuses_the_rest(house: House) -> None:
+    gate = asyncio.Event()
+    house.api.script(Script(["The beginning", " of much more."], stall_after=1, gate=gate))
+    interaction = await house.dana.slash(house.channel, "ask", prompt="Tell me")
+    shown = await house.discord.wait_until(lambda: shown_reply(interaction.original))
+    house.discord.faults.add(Fault(method="PATCH", template="/webhooks/…", error_code=50035, times=None))
+    gate.set()
+    told = await house.discord.wait_until(lambda: interaction.followups and interaction.followups[0])
+    assert told.content == "⚠️ Discord refused the answer. Please tell the bot's operator."
+    assert told.visible_to is house.dana.user
+    assert shown.content.startswith("The beginning")
+    house.discord.faults.clear()
+    await house.dana.click(shown, label="Stop")
+    await house.ended(shown)
+    assert shown.content.startswith("The beginning\n⚠️ Cut off")
 
 
 async def test_a_deleted_reply_stops_the_stream_and_is_told_to_the_asker_alone(house: House) -> None:
