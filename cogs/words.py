@@ -49,7 +49,7 @@ _SENTENCES: Final[dict[type[BaseException], str | Callable[[Any], str]]] = {
     errors.PromptEmpty: "⚠️ There is nothing to answer: please write a question, or attach a picture or a file.",
     errors.PromptTooLong: _too_long,
     errors.UnknownModel: _unknown_model,
-    errors.OutOfRange: lambda e: f"⚠️ `{e.option}` must lie between {e.low:g} and {e.high:g}.",
+    errors.OutOfRange: lambda e: f"⚠️ `{e.option}` must lie between {e.low:,.10g} and {e.high:,.10g}.",
     errors.AttachmentRefused: _attachment,
     errors.NothingToRepeat: "⚠️ I no longer know this answer, so this button cannot do anything. Please ask again.",
     errors.NotPermitted: lambda e: f"⚠️ Only {e.needed} may do that.",

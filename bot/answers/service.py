@@ -478,11 +478,12 @@ class Answers:
         """Ask, show as it streams, end it, remember.
 
         Raises:
-            DeliveryError: see `answer`. Nothing is remembered then.
+            DeliveryError: see `answer`. The question is not remembered then.
         """
         answer_id = prepared.job.question.id
         begun = asyncio.create_task(self._save_begun(prepared.job), name=f"answer {answer_id} begun")
         stop = replace(button("stop", answer_id, "Stop", "⏹️"), style="danger")
+        remembered = False
         try:
             async with Live(surface, max_messages=self._settings.max_messages, stop=stop) as live:
                 live.attach(prepared.uploads)
@@ -497,7 +498,7 @@ class Answers:
                 )
             await self._save_place(prepared, result, sent, remembered=remembered)
         except BotError:
-            await self._save_record(replace(_record(prepared.job), state="failed"))
+            await self._take_back(prepared.job, remembered=remembered)
             raise
         finally:
             begun.cancel()
@@ -585,6 +586,18 @@ class Answers:
             await self._history.save_answer(record)
         except StorageError as error:
             log.error("an answer's record could not be stored: %s", error)
+
+    async def _take_back(self, job: _Job, *, remembered: bool) -> None:
+        """Forget a turn whose answer nobody can read: deleted by somebody, or not taken by Discord.
+
+        An answer that was asked again or carried on is in the place of the one before, which is kept nowhere else.
+        """
+        if remembered and job.root_id == job.question.id:
+            try:
+                await self._history.delete_turn(job.root_id)
+            except StorageError as error:
+                log.error("a turn could not be taken back: %s", error)
+        await self._save_record(replace(_record(job), state="failed"))
 
     async def _save(self, prepared: _Prepared, result: _Result) -> bool:
         """Remember the turn where it is to be remembered. False: it is not, so that the footer can say so."""
@@ -696,7 +709,7 @@ def unquoting(detail: str, request: ChatRequest) -> str:
     """
     written = [message.text for message in request.messages if message.role != "developer"]
     runs = {detail[start : start + QUOTE_MARK] for start in range(len(detail) - QUOTE_MARK + 1)}
-    if any(len(text) < QUOTE_MARK and text in detail or any(run in text for run in runs) for text in written):
+    if any((len(text) < QUOTE_MARK and text in detail) or any(run in text for run in runs) for text in written):
         return "(its words are withheld: they quote the conversation)"
     return detail
 

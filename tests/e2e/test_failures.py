@@ -1,0 +1,336 @@
+"""What bad input and a failing world get: a clear sentence, nothing stored, and a log line without the text."""
+
+import asyncio
+import logging
+import re
+import sqlite3
+
+import pytest
+
+from bot.answers.history import MemoryKey
+from sandbox.discord.cdn import Upload
+from sandbox.discord.faults import Fault
+from sandbox.discord.messages import Interaction, Message
+from sandbox.discord.permissions import Permission
+from sandbox.minitoolai.script import Script
+from tests.e2e.conversing import ask, told, turned_down, turns
+from tests.e2e.house import API_KEY, House, labels
+from tests.e2e.reading import asked, footer_of, picture
+
+PROMPT = "Where is the treasure of the Sierra Madre?"
+NOT_CHARGED = "-# gpt-4o-mini · not charged, not remembered"
+WRONG_SETUP = (
+    "⚠️ I am set up wrongly, so I cannot reach the AI service. "
+    "Please tell the bot's operator; the log says what to mend."
+)
+
+
+def assert_tells_no_secrets(caplog: pytest.LogCaptureFixture) -> None:
+    assert "Sierra Madre" not in caplog.text
+    assert API_KEY not in caplog.text
+
+
+async def failed(house: House, script: Script) -> Message:
+    """The reply to a question that the API fails to answer; nothing of it is remembered."""
+    reply = await ask(house, PROMPT, answer=script)
+    assert labels(reply) == ["Regenerate", "Delete"]
+    assert await turns(house) == ()
+    return reply
+
+
+# The AI service
+
+PROVIDER = [
+    (
+        400,
+        "⚠️ The AI service would not take this question. Please change it, or leave out the attachments, and try again.",
+    ),
+    (401, WRONG_SETUP),
+    (402, "⚠️ The AI account behind me has run dry. The bot's operator has to top it up."),
+    (403, WRONG_SETUP),
+    (404, "⚠️ The AI service no longer has this model. Please choose another `model`."),
+    (429, "⚠️ The AI service is too busy just now. Please try again in a minute."),
+    (500, "⚠️ The AI service has a problem of its own. Please try again in a minute."),
+    (503, "⚠️ The AI service has a problem of its own. Please try again in a minute."),
+]
+
+
+@pytest.mark.parametrize(("status", "sentence"), PROVIDER)
+async def test_each_refusal_of_the_ai_service_has_its_sentence(
+    house: House, caplog: pytest.LogCaptureFixture, status: int, sentence: str
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="bot")
+    body = {"error": {"message": f"refused {API_KEY}: {PROMPT}"}}
+    reply = await failed(house, Script(status=status, error_body=body))
+    assert reply.content == f"{sentence}\n{NOT_CHARGED}"
+    assert_tells_no_secrets(caplog)
+
+
+@pytest.mark.parametrize(("status", "kind"), [(401, "ProviderKeyRefused"), (402, "ProviderOutOfCredit")])
+async def test_what_the_operator_must_mend_is_an_error_in_the_log(
+    house: House, caplog: pytest.LogCaptureFixture, status: int, kind: str
+) -> None:
+    await failed(house, Script(status=status, error_body={"error": {"message": "see your account"}}))
+    [line] = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert line.getMessage() == f"the AI service refuses the operator's account: {kind} see your account"
+
+
+async def test_a_busy_service_names_the_time_to_wait(house: House) -> None:
+    reply = await failed(house, Script(status=429, headers={"Retry-After": "30"}))
+    assert reply.content.startswith("⚠️ The AI service is too busy just now. Please try again in 30 seconds.")
+
+
+async def test_a_service_that_hangs_up_is_said_to_be_silent(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    reply = await failed(house, Script(hang_up=True))
+    assert reply.content == f"⚠️ The AI service did not answer. Please try again in a minute.\n{NOT_CHARGED}"
+    assert_tells_no_secrets(caplog)
+
+
+async def test_a_refused_connection_is_said_to_be_silence(
+    empty_house: House, unused_tcp_port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = empty_house
+    async with house.running(MINITOOLAI_API_URL=f"http://127.0.0.1:{unused_tcp_port}/api"):
+        reply = await ask(house, PROMPT)
+        assert reply.content.startswith("⚠️ The AI service did not answer.")
+        assert await turns(house) == ()
+    assert_tells_no_secrets(caplog)
+
+
+@pytest.mark.parametrize("first", [Script(status=500), Script(status=429), Script(hang_up=True)])
+async def test_a_failure_before_the_first_byte_is_repeated_in_silence(empty_house: House, first: Script) -> None:
+    house = empty_house
+    house.api.script(first)
+    async with house.running(CHAT_RETRIES="1"):
+        reply = await ask(house, PROMPT, answer="In Durango.")
+        assert len(house.api.requests) == 2
+        assert "⚠️" not in "".join(state.content for state in reply.edits)
+        assert reply.content.startswith("In Durango.\n-# gpt-4o-mini · ")
+        assert len(await turns(house)) == 1
+
+
+async def test_a_failure_after_the_first_byte_is_not_repeated(empty_house: House) -> None:
+    house = empty_house
+    async with house.running(CHAT_RETRIES="2"):
+        await failed(house, Script(["In ", "Durango."], break_after=1))
+    assert len(house.api.requests) == 1
+
+
+CUT = [
+    (Script(["In ", "Durango."], break_after=1), "The connection to the AI service was lost."),
+    (Script(["In ", "Durango."], error_after=1), "The AI service reported an error instead of going on."),
+]
+
+
+@pytest.mark.parametrize(("script", "sentence"), CUT)
+async def test_a_partial_answer_stays_and_is_marked_as_cut_off(
+    house: House, caplog: pytest.LogCaptureFixture, script: Script, sentence: str
+) -> None:
+    reply = await failed(house, script)
+    assert reply.content == f"In\n⚠️ Cut off. {sentence}\n{NOT_CHARGED}"
+    assert_tells_no_secrets(caplog)
+    after = await ask(house, "Go on")
+    assert "Durango" not in asked(house.api.requests[-1].body)
+    assert "turn" not in footer_of(after)
+
+
+async def test_an_answer_that_stalls_is_cut_off(empty_house: House) -> None:
+    house = empty_house
+    async with house.running(CHAT_GAP_TIMEOUT_S="0.1"):
+        reply = await failed(house, Script(["In ", "Durango."], stall_after=1))
+    assert reply.content == f"In\n⚠️ Cut off. The AI service said nothing for 1 second.\n{NOT_CHARGED}"
+
+
+async def test_a_service_that_never_begins_is_left_at_the_deadline(empty_house: House) -> None:
+    house = empty_house
+    async with house.running(CHAT_FIRST_BYTE_TIMEOUT_S="0.1"):
+        reply = await failed(house, Script(["In ", "Durango."], stall_after=0))
+    assert reply.content == f"⚠️ The AI service did not answer. Please try again in a minute.\n{NOT_CHARGED}"
+
+
+@pytest.mark.parametrize("script", [Script(""), Script(raw=[b"data: [DONE]\n\n"]), Script(raw=[])])
+async def test_an_answer_without_a_word_says_so(house: House, script: Script) -> None:
+    reply = await failed(house, script)
+    assert reply.content.startswith("⚠️ The AI service answered without a word. Please try again")
+
+
+async def test_an_error_object_before_any_word_is_not_called_cut_off(house: House) -> None:
+    reply = await failed(house, Script(["never"], error_after=0))
+    assert reply.content == f"⚠️ The AI service reported an error instead of going on.\n{NOT_CHARGED}"
+
+
+async def test_a_filtered_answer_says_what_ended_it(house: House) -> None:
+    reply = await ask(house, PROMPT, answer=Script("In Dur", finish_reason="content_filter"))
+    assert "⚠️ The AI service's content filter ended this answer." in reply.content
+
+
+async def test_a_private_failure_is_told_to_the_asker_alone(house: House) -> None:
+    reply = await ask(house, PROMPT, answer=Script(status=500), private=True)
+    assert reply.visible_to is house.dana.user
+
+
+# The question
+
+
+async def first_words(house: House, interaction: Interaction) -> Message:
+    message = await told(house, interaction)
+    assert message.visible_to is interaction.user
+    assert not house.api.requests
+    assert await turns(house) == ()
+    return message
+
+
+async def test_an_empty_question_is_refused(house: House) -> None:
+    interaction = await house.dana.slash(house.channel, "ask", prompt="   ", tampered=True)
+    said = await first_words(house, interaction)
+    assert said.content == "⚠️ There is nothing to answer: please write a question, or attach a picture or a file."
+
+
+async def test_a_bare_mention_is_answered_with_what_is_missing(house: House) -> None:
+    mine = await house.dana.say(house.channel, f"<@{house.discord.world.bot.id}>")
+    reply = await house.discord.wait_until(
+        lambda: next((m for m in house.channel.messages.values() if m.reply_to is mine), None)
+    )
+    assert reply.content.startswith("⚠️ There is nothing to answer")
+    assert not house.api.requests
+
+
+async def test_a_question_over_the_limit_is_refused(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    interaction = await house.dana.slash(house.channel, "ask", prompt="treasure " * 700, tampered=True)
+    said = await first_words(house, interaction)
+    assert said.content == (
+        "⚠️ That is too long: 6,300 characters, and at most 6,000 fit. Please shorten it, or attach it as a `file`."
+    )
+    assert "told the asker: PromptTooLong" in caplog.text
+    assert "treasure" not in caplog.text
+
+
+async def test_an_unknown_or_retired_model_is_refused_with_those_there_are(house: House) -> None:
+    interaction = await house.dana.slash(house.channel, "ask", prompt=PROMPT, model="gpt-3", tampered=True)
+    said = await first_words(house, interaction)
+    assert said.content.startswith("⚠️ There is no model `gpt-3` (any more). Please choose one of `gpt-4o-mini`, ")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "sentence"),
+    [
+        ("temperature", 2.5, "`temperature` must lie between 0 and 2"),
+        ("max_tokens", 4_001, "`max_tokens` must lie between 1 and 4,000"),
+        ("max_tokens", 0, "`max_tokens` must lie between 1 and 4,000"),
+    ],
+)
+async def test_an_option_out_of_its_range_is_refused(house: House, option: str, value: float, sentence: str) -> None:
+    interaction = await house.dana.slash(house.channel, "ask", prompt=PROMPT, tampered=True, **{option: value})
+    assert (await first_words(house, interaction)).content == f"⚠️ {sentence}."
+
+
+async def test_a_refused_attachment_leaves_a_log_line_without_its_name(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    await turned_down(house, PROMPT, file=Upload(name="diary.txt", content=b"\0\1\2"))
+    assert "told the asker: AttachmentRefused" in caplog.text
+    assert "diary" not in caplog.text
+    assert_tells_no_secrets(caplog)
+
+
+async def test_a_cdn_that_cannot_be_reached_is_not_called_an_expired_address(empty_house: House) -> None:
+    house = empty_house
+    async with house.running():
+        house.discord.world.cdn.base_url = "http://127.0.0.1:9/cdn"
+        said = await turned_down(house, PROMPT, image=picture())
+        assert said.content == "⚠️ `cat.png` could not be fetched from Discord just now. Please try again."
+
+
+async def test_beyond_the_configured_number_of_answers_one_is_told_to_wait(empty_house: House) -> None:
+    house = empty_house
+    gate = asyncio.Event()
+    async with house.running(MAX_OPEN_ANSWERS="1"):
+        house.api.script(Script("First.", gate=gate))
+        first = await house.dana.slash(house.channel, "ask", prompt=PROMPT)
+        await house.api.wait_for_request()
+        second = await told(house, await house.noam.slash(house.channel, "ask", prompt="And I?"))
+        assert second.content == "⚠️ I am answering as many questions as I can. Please try again in a minute."
+        gate.set()
+        await house.answer_to(first)
+
+
+# Discord
+
+
+async def test_where_the_bot_may_not_post_the_asker_is_told_directly(house: House) -> None:
+    closed = house.guild.add_text_channel("closed")
+    closed.set_overwrite(house.discord.world.bot, deny=Permission.SEND_MESSAGES)
+    await house.dana.say(closed, f"<@{house.discord.world.bot.id}> {PROMPT}")
+    private = house.discord.world.dm(house.dana.user)
+    message = await house.discord.wait_until(lambda: next(iter(private.messages.values()), None))
+    assert message.content.startswith(f"You asked me something in <#{closed.id}>, but I may not write there.")
+    assert not house.api.requests
+
+
+async def test_an_answer_whose_message_is_deleted_ends_and_is_not_remembered(house: House) -> None:
+    gate = asyncio.Event()
+    house.api.script(Script(["In ", "Durango."], stall_after=1, gate=gate))
+    interaction = await house.dana.slash(house.channel, "ask", prompt=PROMPT)
+    shown = await told(house, interaction)
+    await house.admin.delete(shown)
+    gate.set()
+    await house.api.requests[-1].ended.wait()
+    said = await house.discord.wait_until(lambda: next((m for m in interaction.followups if m.content), None))
+    assert said.content == "The message with the answer was deleted, so I stopped writing it."
+    assert said.visible_to is house.dana.user
+    assert await turns(house) == ()
+
+
+async def test_a_deleted_channel_ends_the_answer_and_nothing_is_remembered(house: House) -> None:
+    doomed = house.guild.add_text_channel("doomed")
+    gate = asyncio.Event()
+    house.api.script(Script(["In ", "Durango."], stall_after=1, gate=gate))
+    interaction = await house.dana.slash(doomed, "ask", prompt=PROMPT)
+    await told(house, interaction)
+    doomed.delete()
+    gate.set()
+    await house.api.requests[-1].ended.wait()
+    assert house.bot is not None
+    await house.bot.services.answers.close()
+    assert await turns(house, MemoryKey.shared(doomed.id)) == ()
+
+
+async def test_what_discord_fails_at_for_a_moment_is_tried_again(house: House) -> None:
+    house.discord.faults.add(Fault(method="PATCH", template="/webhooks/…/messages/…", status=500, times=1))
+    reply = await ask(house, PROMPT, answer="In Durango.")
+    assert reply.content.startswith("In Durango.")
+    assert len(await turns(house)) == 1
+
+
+# The database
+
+
+async def test_an_answer_that_cannot_be_remembered_is_shown_and_says_so(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    with sqlite3.connect(house.folder / "bot.db", timeout=10) as database:
+        database.execute("CREATE TRIGGER full BEFORE INSERT ON turns BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
+    database.close()
+    reply = await ask(house, PROMPT, answer="In Durango.")
+    assert reply.content.startswith("In Durango.")
+    assert "could not be remembered" in footer_of(reply)
+    assert await turns(house) == ()
+    assert "a turn could not be stored" in caplog.text
+    assert_tells_no_secrets(caplog)
+
+
+async def test_the_unforeseen_gets_a_reference_that_stands_in_the_log(
+    house: House, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise LookupError("a fault of ours")
+
+    assert house.bot is not None
+    monkeypatch.setattr(house.bot.services.answers, "check", broken)
+    said = await told(house, await house.dana.slash(house.channel, "ask", prompt=PROMPT))
+    reference = re.search(r"this reference: `([0-9a-f]{8})`", said.content)
+    assert reference is not None
+    assert reference[1] in caplog.text
+    assert "LookupError" not in said.content
