@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types check lock bench clean
+.PHONY: help run sandbox test lint types check lock bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,9 @@ $(VENV)/dev: requirements-dev.txt $(VENV)/run
 run: $(VENV)/run  ## start the bot if .env names a DISCORD_TOKEN, else the sandbox
 	@if grep -qsE '^[^[:alnum:]_#]*(export +)?DISCORD_TOKEN *= *[^[:alnum:]#]?[[:alnum:]]' .env; \
 	then exec $(BIN)/python -m bot; else exec $(BIN)/python -m sandbox; fi
+
+sandbox: $(VENV)/run  ## start the sandbox in any case; options in ARGS, such as ARGS=--fresh
+	@exec $(BIN)/python -m sandbox $(ARGS)
 
 test: $(VENV)/dev  ## run the tests
 	$(BIN)/python -m pytest -q -n 2

@@ -12,7 +12,7 @@ from typing import Final
 
 from bot.settings import environment
 from sandbox.terminal.child import ROOT, Child, running_bot
-from sandbox.terminal.keyboard import chunks, is_live, lines, single_keys
+from sandbox.terminal.keyboard import chunks, is_live, lines, no_chunks, single_keys
 from sandbox.terminal.keys import Closed
 from sandbox.terminal.screen import Glass, Paper
 from sandbox.terminal.stage import Api, Stage, open_stage
@@ -36,7 +36,8 @@ def main() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        print(f"The sandbox cannot start: {error.strerror or error}", file=sys.stderr)
+        where = f": {error.filename}" if error.filename else ""
+        print(f"The sandbox cannot start: {error.strerror or error}{where}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 0
@@ -184,7 +185,9 @@ async def _live(stage: Stage, child: Child) -> None:
 
 async def _on_paper(stage: Stage, child: Child) -> None:
     conversation = Conversation(stage, child, Paper(sys.stdout))
-    await _beside(conversation, conversation.read(lines(chunks(sys.stdin.fileno()))))
+    # Python has no sys.stdin where the descriptor was closed; by now something else may have that number.
+    source = chunks(sys.stdin.fileno()) if sys.stdin is not None else no_chunks()
+    await _beside(conversation, conversation.read(lines(source)))
 
 
 async def _beside(conversation: Conversation, listening: Coroutine[None, None, None]) -> None:

@@ -46,6 +46,12 @@ async def chunks(descriptor: int) -> AsyncIterator[bytes]:
         yield chunk
 
 
+async def no_chunks() -> AsyncIterator[bytes]:
+    """Input that has ended."""
+    for chunk in list[bytes]():
+        yield chunk
+
+
 async def lines(source: AsyncIterator[bytes]) -> AsyncIterator[str]:
     """The lines of `source`, without their ends; the last may lack its own."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -60,11 +66,11 @@ async def lines(source: AsyncIterator[bytes]) -> AsyncIterator[str]:
         yield rest
 
 
-def is_live(source: TextIO, out: TextIO) -> bool:
+def is_live(source: TextIO | None, out: TextIO) -> bool:
     """Whether both are a terminal that can be drawn on and hands on single keys."""
     if sys.platform == "win32" or os.environ.get("TERM", "dumb") == "dumb":
         return False
-    return source.isatty() and out.isatty()
+    return source is not None and source.isatty() and out.isatty()
 
 
 @contextlib.contextmanager

@@ -314,7 +314,9 @@ class Sandbox:
     async def end(self, *typed: str) -> int:
         """The exit status, once these lines and the end of input were given."""
         async with asyncio.timeout(WAIT_S):
-            rest, _ = await self.process.communicate("".join(f"{line}\n" for line in typed).encode())
+            rest, _ = await self.process.communicate(
+                "".join(f"{line}\n" for line in typed).encode() if self.process.stdin else None
+            )
         self.output += rest.decode()
         assert self.process.returncode is not None
         return self.process.returncode
@@ -392,6 +394,17 @@ async def test_a_taken_port_is_one_sentence(tmp_path: Path):
         assert await sandbox.end() == 1
     assert sandbox.output.startswith("The sandbox cannot start:")
     assert sandbox.output.count("\n") == 1
+
+
+async def test_a_closed_input_is_one_that_has_ended(tmp_path: Path):
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", 'exec "$0" -m sandbox --state "$1" <&-', sys.executable, str(tmp_path)),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    sandbox = Sandbox(process)
+    assert await sandbox.end() == 0, sandbox.output
 
 
 @pytest.mark.parametrize(
