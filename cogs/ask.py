@@ -94,9 +94,15 @@ def text_of(message: discord.Message) -> str:
     return "\n\n".join(part for part in (message.content, *forwarded, *embedded) if part)
 
 
-def _quotation(message: discord.Message) -> str | None:
-    """The text of a message that was replied to; None where it has none but pictures or files."""
-    return text_of(message) or (None if message.attachments or message.message_snapshots else HIDDEN)
+def quotation(message: discord.Message, me: int) -> str | None:
+    """The text of the message that a question is about; None where it has none but pictures or files.
+
+    The bot's own answers are quoted without their footer, which the model would take up as a way to end.
+    """
+    text = text_of(message)
+    if message.author.id == me:
+        text = "\n".join(line for line in text.splitlines() if not line.startswith("-# ")).strip()
+    return text or (None if message.attachments or message.message_snapshots else HIDDEN)
 
 
 def surface_of(interaction: Interaction, *, private: bool, place: Place) -> InteractionSurface:
@@ -240,7 +246,7 @@ class Ask(commands.Cog):
             prompt=content,
             images=images,
             file=file,
-            quoted=_quotation(quoted) if quoted is not None else None,
+            quoted=quotation(quoted, me) if quoted is not None else None,
             quoted_author=shown_name(quoted.author.display_name) if quoted is not None else None,
         )
 
@@ -314,7 +320,7 @@ class AskAboutForm(discord.ui.Modal, title="Ask about this message"):
                 prompt=self.question.component.value,
                 images=images,
                 file=file,
-                quoted=text_of(self._message) or None,
+                quoted=quotation(self._message, interaction.application_id),
                 quoted_author=shown_name(self._message.author.display_name),
                 private=bool(self.only_me.component.value),  # None where nobody touched it
             ),

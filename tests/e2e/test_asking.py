@@ -167,6 +167,7 @@ async def test_a_reply_to_the_bot_asks_on_and_takes_what_it_answers_along(house:
     body = house.api.requests[-1].body
     assert "Lisbon is lovely." in asked(body)
     assert "And in winter?" in asked(body)
+    assert "-# gpt-4o-mini" not in asked(body), "the footer is no part of what was said"
 
 
 async def test_a_reply_whose_message_discord_hides_is_answered_with_the_way_to_show_it(house: House) -> None:

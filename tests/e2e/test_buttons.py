@@ -107,7 +107,7 @@ async def test_stop_closes_an_answer_that_a_crash_left_open(empty_house: House) 
         assert "Only the person who asked" in await told(house, refused)
         await house.dana.click(shown, label="Stop")
         await house.ended(shown)
-        assert shown.content == "The beginning\n⚠️ Cut off: I was restarted while writing this."
+        assert shown.content == "The beginning\n⚠️ Cut off: I was interrupted while writing this."
         assert labels(shown) == ["Regenerate", "Delete"]
         house.api.script(Script("The whole story."))
         again = await house.answer_to(await house.dana.click(shown, label="Regenerate"))
