@@ -11,6 +11,7 @@ The interface has nothing of SQLite in it, so that another engine can stand behi
 import asyncio
 import logging
 import sqlite3
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -135,14 +136,62 @@ class _Waiting(Generic[T]):
             self.result.set_exception(error)
 
 
+class _PutOff:
+    """Statements that nobody waits for: each goes ahead of the next one that somebody does wait for.
+
+    A trip to a connection's thread and back takes a turn of the event loop, and at a hundred answers at once those
+    turns, not the disk, are what a queue of writes waits for. A statement put off saves its trip. Where one fails, so
+    does everything after it until `clear`: with its transaction gone, a savepoint would open another and store by
+    itself what its caller is told was not stored.
+    """
+
+    def __init__(self) -> None:
+        self._failed = False
+        self._statements: deque[str] = deque()
+
+    def add(self, sql: str) -> None:
+        self._statements.append(sql)
+
+    def clear(self) -> None:
+        self._statements.clear()
+        self._failed = False
+
+    def connection(self, *args: Any, **kwargs: Any) -> sqlite3.Connection:
+        """A connection that carries these statements out; a factory for `sqlite3.connect`."""
+        return _Connection(self, *args, **kwargs)
+
+    def carry_out(self, execute: Callable[[str], object]) -> None:
+        if self._failed:
+            raise sqlite3.OperationalError("a savepoint could not be set or released")
+        while self._statements:
+            try:
+                execute(self._statements.popleft())
+            except sqlite3.Error:
+                self._failed = True
+                raise
+
+
+class _Connection(sqlite3.Connection):
+    """Lives in its thread, as all of sqlite3 does here."""
+
+    def __init__(self, put_off: _PutOff, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._put_off = put_off
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        self._put_off.carry_out(super().execute)
+        return super().execute(sql, parameters)
+
+
 class Database:
     """Open with `Database.open`; safe for any number of tasks of one event loop.
 
     An operation must not call `write` of the same database: it would wait for itself until the deadline.
     """
 
-    def __init__(self, writer: aiosqlite.Connection, reader: aiosqlite.Connection) -> None:
+    def __init__(self, writer: aiosqlite.Connection, put_off: _PutOff, reader: aiosqlite.Connection) -> None:
         self._writer = writer
+        self._put_off = put_off
         self._reader = reader
         self._reading = asyncio.Lock()
         self._queue: asyncio.Queue[_Waiting[Any] | None] = asyncio.Queue(QUEUE_LIMIT)
@@ -166,14 +215,15 @@ class Database:
             await asyncio.to_thread(_prepare_file, path)
             stack.enter_context(sole_process(path))
             try:
-                writer = await _connect(stack, path)
+                put_off = _PutOff()
+                writer = await _connect(stack, path, factory=put_off.connection)
                 await migrate(writer, await asyncio.to_thread(read_migrations, migrations))
                 await writer.execute("PRAGMA foreign_keys = ON")
                 reader = await _connect(stack, path)
                 await reader.execute("PRAGMA query_only = ON")
             except sqlite3.Error as error:
                 raise StorageFailed(f"{path}: {error}") from error
-            database = cls(writer, reader)
+            database = cls(writer, put_off, reader)
             await stack.enter_async_context(database._running())
             yield database
 
@@ -319,7 +369,7 @@ class Database:
             sqlite3.Error: the whole group is lost. So it is too where SQLite gave up the transaction by itself, as it
                 may when the disk is full (https://sqlite.org/lang_transaction.html): there is no such savepoint then.
         """
-        await self._writer.execute("SAVEPOINT operation")
+        self._put_off.add("SAVEPOINT operation")
         tx = _SqliteTx(self._writer)
         try:
             async with asyncio.timeout(OPERATION_LIMIT_S) as limit:
@@ -334,10 +384,11 @@ class Database:
             tx.close()
         if isinstance(result, _Failure):
             await self._writer.execute("ROLLBACK TO operation")
-        await self._writer.execute("RELEASE operation")
+        self._put_off.add("RELEASE operation")
         return result
 
     async def _roll_back(self) -> None:
+        self._put_off.clear()
         if self._writer.in_transaction:
             try:
                 await self._writer.execute("ROLLBACK")
@@ -378,12 +429,14 @@ def _prepare_file(path: Path) -> None:
         raise SettingsError([f"DATABASE_URL: {path} cannot be written: {error.strerror or error}"]) from error
 
 
-async def _connect(stack: AsyncExitStack, path: Path) -> aiosqlite.Connection:
+async def _connect(
+    stack: AsyncExitStack, path: Path, *, factory: Callable[..., sqlite3.Connection] = sqlite3.Connection
+) -> aiosqlite.Connection:
     """A connection in autocommit, so that transactions are ours alone; closed with `stack`.
 
     It has to be closed whatever happens: its thread is not a daemon and would keep the process from ending.
     """
-    connection = await stack.enter_async_context(aiosqlite.connect(path, isolation_level=None))
+    connection = await stack.enter_async_context(aiosqlite.connect(path, isolation_level=None, factory=factory))
     connection.row_factory = sqlite3.Row
     await connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     await connection.execute("PRAGMA journal_mode = WAL")

@@ -190,6 +190,22 @@ async def test_a_full_disk_stores_nothing_and_the_database_works_again_when_ther
     assert (await facts(database))[2] == 1
 
 
+async def test_a_group_whose_transaction_was_given_up_stores_nothing_of_any_operation(database: Database) -> None:
+    async def give_up(tx: Tx) -> None:
+        await tx.execute("ROLLBACK")  # what SQLite does by itself when a disk is full
+
+    results = await asyncio.gather(
+        database.write(lambda tx: spend(tx, "before", 1)),
+        database.write(give_up),
+        *(database.write(lambda tx, name=name: spend(tx, name, 1)) for name in ("b", "c", "d")),
+        return_exceptions=True,
+    )
+    assert [type(result) for result in results] == [StorageFailed] * 5
+    assert await facts(database) == (1000, 0, 0)
+    await database.write(lambda tx: spend(tx, "later", 5))
+    assert await facts(database) == (995, 5, 1)
+
+
 async def test_a_statement_after_the_transaction_was_given_up_is_refused(database: Database) -> None:
     async def stubborn(tx: Tx) -> None:
         await tx.execute("ROLLBACK")  # what SQLite does by itself when a disk is full
