@@ -1,6 +1,6 @@
 """What was attached, checked by its bytes: names, types and sizes are the uploader's claims.
 
-Images are accepted as the API documents them: jpg, png, webp or gif. Only their headers and ends are read, nothing is
+Images are accepted as the API documents them: jpg, png, webp or gif. Their structure is read and nothing
 decoded, so that no picture can cost more memory than its file. Discord's addresses are signed and expire within about
 a day; `expires_at` reads when.
 """
@@ -102,7 +102,8 @@ class Attachments:
         """
         content = await self._fetch(ref, limit_bytes=self._limits.image_bytes)
         try:
-            facts = image_facts(content)
+            # A GIF is walked block by block: megabytes of tiny blocks are not walked on the loop.
+            facts = await asyncio.to_thread(image_facts, content)
         except Unreadable as cause:
             raise _refused(ref, cause.reason) from cause
         if facts.width * facts.height > self._limits.image_pixels:
@@ -232,9 +233,33 @@ def _png_size(content: bytes) -> tuple[int, int] | None:
 
 
 def _gif_size(content: bytes) -> tuple[int, int] | None:
-    """GIF89a, sections 18 and 27: the logical screen after the signature; a semicolon ends the file."""
-    width, height = struct.unpack_from("<HH", content, 6)
-    return (width, height) if content[-1_024:].rstrip(b"\0").endswith(b";") else None
+    """GIF89a, sections 17 to 27: signature, logical screen, then blocks up to the trailer. What follows it is ignored.
+
+    Cameras and mail programs leave bytes behind the end; the walk finds the end all the same, and only there.
+    """
+    width, height, flags = struct.unpack_from("<HHB", content, 6)
+    place = 13 + _colour_table_bytes(flags)
+    while True:  # each step goes forward, so the file's own size bounds it
+        match content[place]:
+            case 0x3B:  # the trailer
+                return width, height
+            case 0x21:  # an extension: its label, then its data
+                place = _after_sub_blocks(content, place + 2)
+            case 0x2C:  # an image: its descriptor and colours, the size of its codes, then its data
+                place = _after_sub_blocks(content, place + 11 + _colour_table_bytes(content[place + 9]))
+            case _:
+                return None
+
+
+def _colour_table_bytes(flags: int) -> int:
+    return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
+
+
+def _after_sub_blocks(content: bytes, place: int) -> int:
+    """Behind a run of sub-blocks, each led by its size, which a size of 0 ends. Raises IndexError at the file's end."""
+    while size := content[place]:
+        place += 1 + size
+    return place + 1
 
 
 _JPEG_SCAN: Final = 0xDA

@@ -1,8 +1,10 @@
 """The line below an answer: which model, how many tokens, what it cost, and whose memory was used. Pure."""
 
+import re
 from collections.abc import Sequence
 
 from bot.answers.history import MemoryKey
+from bot.answers.window import clean_name
 from bot.minitoolai.chat import Usage
 from bot.money import NanoDollars, as_dollars
 
@@ -31,7 +33,12 @@ def memory_in_words(key: MemoryKey | None, *, asker_name: str, turns: int) -> st
     elif key.is_private:
         whose = "private memory"
     else:
-        whose = f"{asker_name}'s own memory"
+        whose = f"{_plain(asker_name)}'s own memory"
     if turns == 0:
         return whose
     return f"{whose}, {turns} turn{'' if turns == 1 else 's'}"
+
+
+def _plain(name: str) -> str:
+    """A member's name on one line, as it is written: without what Markdown would make of it."""
+    return re.sub(r"[*_~|]", r"\\\g<0>", clean_name(name))

@@ -300,6 +300,22 @@ async def test_a_file_that_is_not_text_is_refused(files: Files, attachments: Att
 # Pictures, purely
 
 
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("rest", [b"\r\n", b"\0" * 3_000, b";\xff\xd8 left by a camera", b"\xff" * 2_000])
+def test_bytes_after_a_pictures_end_do_no_harm(kind: str, rest: bytes):
+    whole = picture(kind)
+    assert image_facts(whole + rest) == ImageFacts(kind=kind, width=5, height=3, size_bytes=len(whole + rest))
+
+
+def test_an_animated_gif_is_read_to_its_end_with_all_its_blocks():
+    file = BytesIO()
+    frames = [Image.effect_noise((40, 30), 90 + number).convert("P") for number in range(3)]
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], comment=b"three frames; of noise")
+    assert (image_facts(file.getvalue()).width, image_facts(file.getvalue()).height) == (40, 30)
+    with pytest.raises(Unreadable):
+        image_facts(file.getvalue()[:-1])
+
+
 @given(
     kind=st.sampled_from(list(FORMATS)),
     width=st.integers(1, 300),
