@@ -11,7 +11,7 @@ import yarl
 from discord import app_commands
 from discord.ext import commands
 
-from bot.errors import BotError, DeliveryError, SettingsError
+from bot.errors import BotError, DeliveryError, DeliveryUnavailable, SettingsError
 
 if TYPE_CHECKING:
     from bot.app import Services
@@ -65,6 +65,8 @@ class Bot(commands.AutoShardedBot):
     explain: Explain
 
     def __init__(self, services: "Services", **options: Any) -> None:
+        # Voice is not what the bot is for: no warning that its libraries are missing.
+        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
         super().__init__(
             command_prefix=commands.when_mentioned,
             help_command=None,
@@ -85,12 +87,15 @@ class Bot(commands.AutoShardedBot):
 
         Raises:
             SettingsError: Discord does not know the token.
+            DeliveryUnavailable: Discord cannot let the bot in just now.
         """
         try:
             await self.start(token)
         except discord.LoginFailure as error:
             problem = "DISCORD_TOKEN is not accepted by Discord: copy it anew from the developer portal, page “Bot”"
             raise SettingsError([problem]) from error
+        except (discord.HTTPException, discord.GatewayNotFound) as error:
+            raise DeliveryUnavailable(f"Discord cannot let the bot in just now: {error}") from error
 
     async def setup_hook(self) -> None:
         for extension in EXTENSIONS:

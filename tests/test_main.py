@@ -115,11 +115,13 @@ async def test_a_connection_lost_at_login_is_one_sentence(tmp_path: Path, stage:
     assert "Traceback" not in output
 
 
-async def test_what_nobody_foresaw_goes_through_the_log_and_fails(tmp_path: Path, stage: Stage):
+async def test_a_discord_that_refuses_the_login_is_one_sentence_in_the_log(tmp_path: Path, stage: Stage):
     stage.discord.faults.add(Fault(template="/users/@me", status=418, times=None))
     status, output = await run(tmp_path, environ(tmp_path, stage, LOG_FORMAT="json"))
     assert status == 1
     assert all(line.startswith("{") for line in output.splitlines())
+    assert "Discord cannot let the bot in just now" in output
+    assert "Traceback" not in output
     assert stage.discord.bot_token not in output
 
 
