@@ -15,6 +15,7 @@ from bot.answers.attachments import Attachments
 from bot.answers.footer import footer, memory_in_words
 from bot.answers.history import AnswerRecord, AnswerState, Asked, History, MemoryKey, Turn
 from bot.answers.live import Live
+from bot.answers.markdown import reopening
 from bot.answers.pictures import MessageReader, PictureAddresses
 from bot.answers.question import AttachmentRef, Question
 from bot.answers.tokens import TokenCounter, image_tokens
@@ -65,7 +66,7 @@ RECORD_WAIT_S: Final = 2.0
 """How long a button waits until its answer is written down; Discord wants to hear of it within 3 s."""
 CLOSE_S: Final = 10.0
 """How long the open answers have for their last edit when the bot stops."""
-QUOTE_MARK: Final = 16
+QUOTE_MARK: Final = 12
 """So many characters in a row that stand in the conversation and in the API's words for an error are a quotation."""
 CARRY_ON: Final = "Continue your last answer exactly where it stopped. Do not repeat any of it and do not introduce it."
 
@@ -112,7 +113,8 @@ class _Attached:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Prepared:
-    """Everything that is known before the API is asked."""
+    """Everything that is known before the API is asked. `reopening` opens the code block anew in which the answer
+    stopped that is carried on."""
 
     job: _Job
     model: ChatModel
@@ -122,6 +124,7 @@ class _Prepared:
     request: ChatRequest
     uploads: tuple[Upload, ...]
     notes: tuple[str, ...]
+    reopening: str
 
 
 @dataclass(kw_only=True, slots=True)
@@ -409,6 +412,7 @@ class Answers:
             ),
             uploads=attached.uploads,
             notes=_notes(wanted, model, prompt),
+            reopening=reopening(recalled.root.answer) if recalled.root is not None and job.kind == "more" else "",
         )
 
     async def _read_attached(self, job: _Job, root: Turn | None) -> _Attached:
@@ -487,7 +491,7 @@ class Answers:
         try:
             async with Live(surface, max_messages=self._settings.max_messages, stop=stop) as live:
                 live.attach(prepared.uploads)
-                heard = await self._listen(prepared.request, live, opened)
+                heard = await self._listen(prepared, live, opened)
                 result = self._result(prepared, heard, opened, words)
                 await begun
                 remembered = await self._save(prepared, result)
@@ -504,18 +508,20 @@ class Answers:
             begun.cancel()
         log.info("answered (%s) by %s, %d + %d tokens", result.ending, prepared.model.id, *_counts(result.usage))
 
-    async def _listen(self, request: ChatRequest, live: Live, opened: _Open) -> _Heard:
+    async def _listen(self, prepared: _Prepared, live: Live, opened: _Open) -> _Heard:
         """Pull the stream to its end, a halt, or an error of the API's, which is part of what was heard."""
         heard = _Heard()
         loop = asyncio.get_running_loop()
         silence = loop.call_later(SILENCE_S, live.note, "thinking…")
         try:
-            async with asyncio.timeout(None) as opened.scope, aclosing(self._api.chat(request)) as events:
+            async with asyncio.timeout(None) as opened.scope, aclosing(self._api.chat(prepared.request)) as events:
                 if opened.halted:
                     opened.scope.reschedule(loop.time())
                 async for event in events:
                     if isinstance(event, TextDelta):
                         silence.cancel()
+                        if not heard.parts and not event.text.lstrip().startswith("`"):  # else the model does it
+                            live.add(prepared.reopening)
                         heard.parts.append(event.text)
                         live.add(event.text)
                     elif isinstance(event, Finished):

@@ -392,4 +392,6 @@ def _now() -> float:
 def _log_retry(state: tenacity.RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
     pause_s = state.next_action.sleep if state.next_action else 0.0
-    log.warning("attempt %d failed, next in %.2f s: %r", state.attempt_number, pause_s, error)
+    # Its kind and status alone: the API's own words may quote the question.
+    status = getattr(error, "status", None)
+    log.warning("attempt %d failed, next in %.2f s: %s %s", state.attempt_number, pause_s, type(error).__name__, status)

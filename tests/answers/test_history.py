@@ -336,3 +336,42 @@ async def test_turn_and_record_are_stored_together_or_not_at_all(history: Histor
     with pytest.raises(ConstraintBroken):
         await database.write(end)
     assert await ids(history) == []
+
+
+async def test_a_turns_pictures_can_be_found_elsewhere_later(history: History, database: Database) -> None:
+    await history.append_turn(replace(a_turn(1), asked=replace(a_turn(1).asked, images=(PICTURE,))))
+    moved = replace(PICTURE, id=9, url="https://cdn.example/again.png?ex=2", message_id=10)
+    assert await database.write(lambda tx: rows.set_images(tx, 1, (moved,)))
+    kept = await history.turn(1)
+    assert kept is not None
+    assert kept == replace(a_turn(1), asked=replace(a_turn(1).asked, images=(moved,)))
+    assert not await database.write(lambda tx: rows.set_images(tx, 2, (moved,)))
+
+
+async def test_only_a_later_answer_to_the_same_turn_counts_as_one(history: History, database: Database) -> None:
+    for answer_id, turn_id in ((1, 1), (5, 1), (6, 2)):
+        await history.save_answer(replace(a_record(answer_id, state="done"), turn_id=turn_id))
+    assert await database.read(lambda tx: rows.has_later_answer(tx, 1, 1))
+    assert not await database.read(lambda tx: rows.has_later_answer(tx, 1, 5))
+    assert not await database.read(lambda tx: rows.has_later_answer(tx, 2, 6))
+
+
+async def test_turns_are_counted_by_memory_and_by_asker(history: History) -> None:
+    for turn in (a_turn(1), a_turn(2, asker=NOAM), a_turn(3, key=MemoryKey.private(CHANNEL, DANA.id))):
+        await history.append_turn(turn)
+    assert await history.count_turns(SHARED) == 2
+    assert await history.count_turns(SHARED, NOAM.id) == 1
+    assert await history.count_turns(MemoryKey.shared(1)) == 0
+
+
+@pytest.mark.parametrize(
+    ("mode", "key"),
+    [("shared", SHARED), ("personal", MemoryKey.personal(CHANNEL, DANA.id)), ("off", None)],
+)
+def test_a_channels_memory_follows_its_mode(mode: rows.Mode, key: MemoryKey | None) -> None:
+    assert rows.channel_memory(CHANNEL, DANA.id, mode) == key
+
+
+def test_a_memory_is_shared_or_private_or_neither() -> None:
+    keys = (SHARED, MemoryKey.private(CHANNEL, 1), MemoryKey.personal(CHANNEL, 1))
+    assert [(key.is_shared, key.is_private) for key in keys] == [(True, False), (False, True), (False, False)]

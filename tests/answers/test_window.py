@@ -1,5 +1,6 @@
 import unicodedata
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,7 +10,15 @@ from hypothesis import strategies as st
 from bot.answers.history import Asked, MemoryKey, Turn
 from bot.answers.question import Asker, AttachmentRef
 from bot.answers.tokens import TokenCounter
-from bot.answers.window import SPEAKERS_EXPLAINED, Prompt, build_messages, clean_name, fit, speaker_names
+from bot.answers.window import (
+    SPEAKERS_EXPLAINED,
+    Prompt,
+    build_messages,
+    clean_name,
+    fit,
+    speaker_names,
+    turn_tokens,
+)
 from bot.minitoolai.chat import ImagePart
 from bot.money import NanoDollars
 
@@ -262,3 +271,19 @@ def test_any_conversation_is_whole_turns_within_the_budget(
     for message in prompt.messages:
         assert message.text
         message.text.encode()
+
+
+def test_a_turn_counts_everything_that_was_said_in_it() -> None:
+    bare = a_turn(1, "why", answer="because")
+    full = replace(bare, asked=replace(bare.asked, file_text="word " * 50, quoted="word " * 30))
+    words = sum(COUNTER.count_many(("why", "because")))
+    assert words < turn_tokens(bare, COUNTER) <= words + 20
+    assert turn_tokens(full, COUNTER) - turn_tokens(bare, COUNTER) == sum(
+        COUNTER.count_many(("word " * 50, "word " * 30))
+    )
+
+
+def test_what_a_turn_counts_is_nearly_what_it_takes_in_a_request() -> None:
+    turn = a_turn(1, "a question of some words", answer="an answer of some more words")
+    taken = build(turns=[turn]).text_tokens - build().text_tokens
+    assert abs(taken - turn_tokens(turn, COUNTER)) <= 4

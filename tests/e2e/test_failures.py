@@ -109,6 +109,17 @@ async def test_a_failure_before_the_first_byte_is_repeated_in_silence(empty_hous
         assert len(await turns(house)) == 1
 
 
+async def test_a_repeated_attempt_is_logged_without_the_text(
+    empty_house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = empty_house
+    house.api.script(Script(status=500, error_body={"error": {"message": f"no answer to {PROMPT}"}}))
+    async with house.running(CHAT_RETRIES="1"):
+        await ask(house, PROMPT)
+    assert "attempt 1 failed" in caplog.text
+    assert_tells_no_secrets(caplog)
+
+
 async def test_a_failure_after_the_first_byte_is_not_repeated(empty_house: House) -> None:
     house = empty_house
     async with house.running(CHAT_RETRIES="2"):
