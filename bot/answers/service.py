@@ -534,7 +534,7 @@ class Answers:
                 raise
         except ProviderError as error:
             heard.error = error
-            detail = unquoting(error.detail, request)
+            detail = unquoting(error.detail, prepared.request)
             if isinstance(error, OPERATOR_MUST_ACT):
                 log.error("the AI service refuses the operator's account: %s %s", type(error).__name__, detail)
             else:

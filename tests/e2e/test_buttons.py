@@ -249,10 +249,13 @@ async def test_the_buttons_of_a_private_answer_work_in_private(house: House) -> 
     assert "A secret" not in await remembered(house)
 
 
-async def test_every_state_of_a_stopped_and_a_continued_answer_is_readable(house: House) -> None:
+async def test_code_that_is_carried_on_stands_alone_in_every_state(house: House) -> None:
     house.api.script(Script("```python\nprint(1)\n", finish_reason="length"))
     first = await house.answer_to(await house.dana.slash(house.channel, "ask", prompt="Code"))
     house.api.script(Script("print(2)\n```\nDone."))
     more = await house.answer_to(await house.dana.click(first, label="Continue"))
+    assert without_subtext(first.content) == "```python\nprint(1)\n```"
+    assert without_subtext(more.content) == "```python\nprint(2)\n```\nDone."
+    assert "print(1)\nprint(2)\n```\nDone." in await remembered(house)
     assert_readable(first)
     assert_readable(more)

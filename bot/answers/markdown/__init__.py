@@ -1,5 +1,6 @@
 """Markdown answers in pieces that Discord can show. `Pages` grows with the stream; `split` is for whole texts."""
 
 from bot.answers.markdown.pages import Pages, split
+from bot.answers.markdown.reading import reopening
 
-__all__ = ["Pages", "split"]
+__all__ = ["Pages", "reopening", "split"]

@@ -125,6 +125,13 @@ _MAY_BECOME_TEXT = frozenset({Kind.BLANK, Kind.RULE, Kind.FENCE_OPENER})
 """What the text's last line may be for now, before the rest of it arrives."""
 
 
+def reopening(text: str) -> str:
+    """The line, with its end, that opens the fence anew in which `text` ends; "" where none is open."""
+    lines = read(text, ended=True).lines
+    fence = lines[-1].fence if lines else None
+    return fence.opening if fence is not None else ""
+
+
 def _lines(text: str, before: Line | None) -> Iterator[Line]:
     start = 0 if before is None else before.end + 1
     while start <= len(text):
