@@ -192,3 +192,13 @@ async def test_a_model_that_cannot_see_says_so_of_the_pictures_of_before(house: 
     later = await ask(house, "Thanks. What is 2 + 2?", model="gpt-4.1")
     assert house.api.requests[-1].body["model"] == "gpt-4.1"
     assert "gpt-4.1 cannot see the pictures of before" in footer_of(later)
+
+
+async def test_regenerate_reads_yesterdays_picture_again(house: House) -> None:
+    answer = await asked_with_picture(house)
+    house.discord.clock.advance(DAY_S)
+    house.api.script(Script("A red square."))
+    again = await house.answer_to(await house.dana.click(answer, label="Regenerate"))
+    assert again.content.startswith("A red square.")
+    assert len(picture_parts(house.api.requests[-1].body)) == 1
+    assert reads_of(house, answer) == 1
