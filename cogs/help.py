@@ -16,7 +16,8 @@ model, or make the answer private.
 removes it.
 
 **Remember**
-{show} what I remember here · {undo} forget the last question · {clear} forget it all · {export} take it with you · \
+{show} what I remember here · {undo} forget your last question · {clear} forget all of yours (moderators: \
+of everyone's) · {export} take it with you · \
 {mode} share one memory, have one each, or none
 
 -# The line below each answer says which model wrote it, what it cost, and whose memory it used."""

@@ -93,8 +93,7 @@ def overview(memory: Memory, turns: Sequence[Turn], *, held: int, sent: Window[T
     head = [f"**{memory.title}** ({memory.meaning})"]
     if not turns:
         return "\n".join([*head, "Nothing is remembered yet."])
-    going = f"the newest {counted(len(sent.turns))} go" if len(sent.turns) != 1 else "the newest turn goes"
-    head.append(f"{counted(held)} remembered; {going} with the next question:")
+    head.append(f"{counted(held)} remembered; {_going(len(sent.turns), held)} with the next question:")
     head.append(f"{meter(sent.tokens, limit_tokens)} {sent.tokens:,} of {limit_tokens:,} tokens")
     for shown in range(min(SHOWN_TURNS, len(turns)), -1, -1):
         older = held - shown
@@ -103,6 +102,14 @@ def overview(memory: Memory, turns: Sequence[Turn], *, held: int, sent: Window[T
         if utf16_length(text) <= CONTENT_LIMIT:
             return text
     return "\n".join(head)
+
+
+def _going(sent: int, held: int) -> str:
+    if sent == 0:
+        return "none goes"
+    if sent == held:
+        return "all go" if held > 1 else "it goes"
+    return f"the newest {sent:,} go" if sent > 1 else "the newest goes"
 
 
 def as_markdown(memory: Memory, turns: Sequence[Turn]) -> str:

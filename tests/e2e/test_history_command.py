@@ -52,7 +52,7 @@ async def test_show_lists_the_turns_and_how_full_the_budget_is(house: House) -> 
     text = (await command(house, "show")).content
     title, count, meter, first, second = text.split("\n")
     assert title == "**The shared memory of this channel** (everyone in this channel shares one conversation)"
-    assert count == "2 turns remembered; the newest 2 turns go with the next question:"
+    assert count == "2 turns remembered; all go with the next question:"
     assert meter.startswith("▰▱")
     assert meter.endswith("of 6,000 tokens")
     assert first.endswith(r"**Dana**: What is the \*capital\* of France?")
