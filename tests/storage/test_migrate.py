@@ -68,6 +68,7 @@ async def test_a_migration_changed_after_it_was_applied_is_refused(url: str, tmp
 async def test_line_ends_of_another_system_are_no_change(url: str, tmp_path: Path) -> None:
     await open_once(url, shipped_with(tmp_path / "m", MADE))
     await open_once(url, shipped_with(tmp_path / "m", MADE.replace("\n", "\r\n")))
+    assert rows(url, "SELECT * FROM things") == [(1, "a;b")]
 
 
 async def test_a_failing_migration_leaves_nothing_behind_and_can_be_mended(url: str, tmp_path: Path) -> None:
