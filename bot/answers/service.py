@@ -62,6 +62,9 @@ USAGE_WAIT_S: Final = 2.0
 """How long the API may take to send its figures, or close, after it has said that the answer is finished."""
 SILENCE_S: Final = 4.0
 """After so long without a word the reply says that the model is at it, and offers Stop."""
+BEGUN_WAIT_S: Final = 1.0
+"""How long the first words wait until the answer is written down, so that a crash leaves none that no button can close.
+That is done long before the API answers, unless the disk is in trouble: then the words go first."""
 RECORD_WAIT_S: Final = 2.0
 """How long a button waits until its answer is written down; Discord wants to hear of it within 3 s."""
 CLOSE_S: Final = 10.0
@@ -491,7 +494,7 @@ class Answers:
         try:
             async with Live(surface, max_messages=self._settings.max_messages, stop=stop) as live:
                 live.attach(prepared.uploads)
-                heard = await self._listen(prepared, live, opened)
+                heard = await self._listen(prepared, live, opened, begun)
                 result = self._result(prepared, heard, opened, words)
                 await begun
                 remembered = await self._save(prepared, result)
@@ -508,7 +511,7 @@ class Answers:
             begun.cancel()
         log.info("answered (%s) by %s, %d + %d tokens", result.ending, prepared.model.id, *_counts(result.usage))
 
-    async def _listen(self, prepared: _Prepared, live: Live, opened: _Open) -> _Heard:
+    async def _listen(self, prepared: _Prepared, live: Live, opened: _Open, begun: asyncio.Task[None]) -> _Heard:
         """Pull the stream to its end, a halt, or an error of the API's, which is part of what was heard."""
         heard = _Heard()
         loop = asyncio.get_running_loop()
@@ -520,6 +523,8 @@ class Answers:
                 async for event in events:
                     if isinstance(event, TextDelta):
                         silence.cancel()
+                        if not heard.parts:
+                            await asyncio.wait({begun}, timeout=BEGUN_WAIT_S)
                         if not heard.parts and not event.text.lstrip().startswith("`"):  # else the model does it
                             live.add(prepared.reopening)
                         heard.parts.append(event.text)
