@@ -239,6 +239,7 @@ class Ask(commands.Cog):
             images, file = (*images, *more)[:IMAGE_LIMIT], file or their_file
         return Question(
             id=message.id,
+            is_message=True,
             asker=asker_of(message.author),
             place=Place(
                 channel_id=message.channel.id, guild_id=message.guild.id if message.guild is not None else None

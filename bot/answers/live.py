@@ -80,7 +80,10 @@ class _Flight:
 class Live:
     """`async with Live(…)` owns the writer: nothing is on its way, and no task is left, after `finish` or the block."""
 
-    def __init__(self, surface: Surface, *, max_messages: int, stop: Button, page_limit: int = PAGE_LIMIT) -> None:
+    def __init__(
+        self, surface: Surface, *, max_messages: int, stop: Button, heading: str = "", page_limit: int = PAGE_LIMIT
+    ) -> None:
+        """`heading` are whole lines shown above the first words, and not part of the answer."""
         if max_messages < 1:
             raise ValueError("an answer needs at least one message")
         self.failure: DeliveryError | None = None
@@ -88,6 +91,7 @@ class Live:
         self._most = max_messages
         self._stop = stop
         self._pages = Pages(page_limit)
+        self._heading = heading
         self._parts: list[str] = []
         self._fed = 0
         self._open = ""
@@ -249,7 +253,7 @@ class Live:
 
     def _feed(self) -> None:
         if self._fed < len(self._parts):
-            self._pages.feed("".join(self._parts[self._fed :]))
+            self._pages.feed("".join((self._heading if self._fed == 0 else "", *self._parts[self._fed :])))
             self._fed = len(self._parts)
             self._open = self._pages.open()
 

@@ -46,7 +46,8 @@ class Question:
     """What was asked. `id` is the interaction's or message's snowflake and keys everything the question causes.
 
     `quoted` is the text of the message that is asked about or replied to. `temperature` 0 to 2 and `max_tokens` (of the
-    answer) are None where the asker left them open.
+    answer) are None where the asker left them open. `is_message` says that the question itself can be read in the
+    channel, so that its answer need not repeat it.
     """
 
     id: int
@@ -61,3 +62,4 @@ class Question:
     temperature: float | None = None
     max_tokens: int | None = None
     private: bool = False
+    is_message: bool = False

@@ -17,6 +17,7 @@ from bot.answers.history import AnswerRecord, AnswerState, Asked, History, Memor
 from bot.answers.live import Live
 from bot.answers.markdown import reopening
 from bot.answers.pictures import MessageReader, PictureAddresses
+from bot.answers.plain import as_heading
 from bot.answers.question import AttachmentRef, Question
 from bot.answers.tokens import TokenCounter, image_tokens
 from bot.answers.window import Prompt, Window, build_messages, fit, turn_tokens
@@ -51,6 +52,8 @@ PROMPT_LIMIT: Final = 6_000
 """Characters; Discord's own limit for a text option, held for every door."""
 QUOTE_LIMIT: Final = 6_000
 """Characters of the message asked about that the model is shown; the rest is left out."""
+HEADING_LIMIT: Final = 200
+"""Characters of the question that its answer repeats."""
 TEMPERATURE_RANGE: Final = (0.0, 2.0)
 DEFAULT_TEMPERATURE: Final = 1.0
 PICTURE_ROOM_TOKENS: Final = image_tokens("gpt-4o")
@@ -492,7 +495,9 @@ class Answers:
         stop = replace(button("stop", answer_id, "Stop", "⏹️"), style="danger")
         remembered = False
         try:
-            async with Live(surface, max_messages=self._settings.max_messages, stop=stop) as live:
+            async with Live(
+                surface, max_messages=self._settings.max_messages, stop=stop, heading=_heading(prepared.job)
+            ) as live:
                 live.attach(prepared.uploads)
                 heard = await self._listen(prepared, live, opened, begun)
                 result = self._result(prepared, heard, opened, words)
@@ -697,6 +702,13 @@ async def _recall(tx: Tx, job: _Job) -> _Recalled:
             if (turn.asked_at, turn.question_id) < place or (job.kind == "more" and turn.question_id == job.root_id)
         )
     return _Recalled(key=key, turns=turns, root=root)
+
+
+def _heading(job: _Job) -> str:
+    """Discord shows who used a command, not what they asked: the answer says it, unless its only reader knows."""
+    question = job.question
+    repeats = not (question.is_message or question.private or job.kind == "more")
+    return as_heading(question.prompt, HEADING_LIMIT) if repeats else ""
 
 
 def _ending(heard: _Heard, opened: _Open) -> Ending:

@@ -8,7 +8,7 @@ from sandbox.discord.messages import Interaction, Message, ResponseType
 from sandbox.discord.rules import Draft
 from sandbox.minitoolai.script import Script, Tokens
 from tests.e2e.house import House, labels
-from tests.e2e.reading import asked, footer_of, picture, pictures_in, without_subtext
+from tests.e2e.reading import asked, assert_readable, footer_of, picture, pictures_in, without_subtext
 
 OPTIONS = ["prompt", "image", "image2", "image3", "file", "model", "temperature", "max_tokens", "private"]
 
@@ -38,7 +38,7 @@ async def test_a_question_is_answered_in_the_reply(house: House) -> None:
     house.api.script(Script("The capital of France is **Paris**."))
     interaction = await house.dana.slash(house.channel, "ask", prompt="What is the capital of France?")
     answer = await house.answer_to(interaction)
-    assert without_subtext(answer.content) == "The capital of France is **Paris**."
+    assert without_subtext(answer.content) == "> What is the capital of France?\nThe capital of France is **Paris**."
     assert labels(answer) == ["Regenerate", "Delete"]
 
 
@@ -224,3 +224,25 @@ async def test_other_bots_everyone_and_replies_without_a_ping_are_not_answered(h
     await house.reply_in(house.channel, await house.dana.say(house.channel, f"{mention} Last"))
     assert len(house.api.requests) == 2
     assert all(answer_among(house, message) is None for message in ignored)
+
+
+async def test_a_commands_answer_repeats_the_question_as_plain_text_on_one_line(house: House) -> None:
+    house.api.script(Script("Yes."))
+    prompt = "Is **this**\n# a question of @everyone at https://example.com?" + " And more." * 40
+    interaction = await house.dana.slash(house.channel, "ask", prompt=prompt)
+    answer = await house.answer_to(interaction)
+    heading, *rest = answer.content.split("\n")
+    assert heading.startswith(
+        "> Is \\*\\*this\\*\\* \\# a question of @\u200beveryone at https\u200b://example.com? And more."
+    )
+    assert heading.endswith("…")
+    assert rest[0] == "Yes."
+    assert_readable(answer)
+
+
+async def test_a_mention_and_a_private_question_are_not_repeated(house: House) -> None:
+    house.api.script(Script("For all."), Script("For you."))
+    question = await house.dana.say(house.channel, f"<@{house.discord.application_id}> Is it so?")
+    assert (await house.reply_in(house.channel, question)).content.startswith("For all.")
+    private = await house.dana.slash(house.channel, "ask", prompt="Is it so?", private=True)
+    assert (await house.answer_to(private)).content.startswith("For you.")

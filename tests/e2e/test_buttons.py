@@ -68,7 +68,7 @@ async def test_stop_keeps_the_text_and_closes_the_api_connection(house: House, m
         async with asyncio.timeout(5):
             await received.ended.wait()
     assert received.client_left
-    assert shown.content.startswith("The beginning\n⏹️ Stopped.\n-# gpt-4o-mini")
+    assert shown.content.startswith("> A long story\nThe beginning\n⏹️ Stopped.\n-# gpt-4o-mini")
     assert WRITING not in shown.content
     assert labels(shown) == ["Regenerate", "Delete"]
     assert "The beginning" in await remembered(house)
@@ -107,18 +107,18 @@ async def test_stop_closes_an_answer_that_a_crash_left_open(empty_house: House) 
         assert "Only the person who asked" in await told(house, refused)
         await house.dana.click(shown, label="Stop")
         await house.ended(shown)
-        assert shown.content == "The beginning\n⚠️ Cut off: I was interrupted while writing this."
+        assert shown.content == "> A long story\nThe beginning\n⚠️ Cut off: I was interrupted while writing this."
         assert labels(shown) == ["Regenerate", "Delete"]
         house.api.script(Script("The whole story."))
         again = await house.answer_to(await house.dana.click(shown, label="Regenerate"))
-        assert without_subtext(again.content) == "The whole story."
+        assert without_subtext(again.content) == "> A long story\nThe whole story."
 
 
 async def test_a_bot_that_is_stopped_ends_its_answers_with_the_reason(empty_house: House) -> None:
     house = empty_house
     async with house.running(), half_an_answer(house) as (shown, _):
         pass
-    assert shown.content.startswith("The beginning\n⚠️ Cut off: I am being restarted.")
+    assert shown.content.startswith("> A long story\nThe beginning\n⚠️ Cut off: I am being restarted.")
     assert labels(shown) == ["Regenerate", "Delete"]
 
 
@@ -133,7 +133,7 @@ async def test_regenerate_answers_anew_in_place_of_the_old_answer_in_the_memory(
     assert asked(body).endswith("A riddle")
     assert "The first answer." not in asked(body)
     assert (body["temperature"], body["model"]) == (0.4, "gpt-4o")
-    assert without_subtext(new.content) == "The second answer."
+    assert without_subtext(new.content) == "> A riddle\nThe second answer."
     memory = await remembered(house)
     assert "The second answer." in memory
     assert "The first answer." not in memory
@@ -215,7 +215,7 @@ async def test_every_button_works_after_a_restart(empty_house: House) -> None:
         house.api.script(Script(" three."), Script("All of them."))
         more = await house.answer_to(await house.dana.click(first, label="Continue"))
         again = await house.answer_to(await house.dana.click(more, label="Regenerate"))
-        assert without_subtext(again.content) == "All of them."
+        assert without_subtext(again.content) == "> Count\nAll of them."
     async with house.running():
         for message in (first, more, again):
             await house.dana.click(message, label="Delete")
@@ -254,7 +254,7 @@ async def test_code_that_is_carried_on_stands_alone_in_every_state(house: House)
     first = await house.answer_to(await house.dana.slash(house.channel, "ask", prompt="Code"))
     house.api.script(Script("print(2)\n```\nDone."))
     more = await house.answer_to(await house.dana.click(first, label="Continue"))
-    assert without_subtext(first.content) == "```python\nprint(1)\n```"
+    assert without_subtext(first.content) == "> Code\n```python\nprint(1)\n```"
     assert without_subtext(more.content) == "```python\nprint(2)\n```\nDone."
     assert "print(1)\nprint(2)\n```\nDone." in await remembered(house)
     assert_readable(first)

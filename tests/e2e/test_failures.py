@@ -18,6 +18,7 @@ from tests.e2e.house import API_KEY, House, labels
 from tests.e2e.reading import asked, footer_of, picture
 
 PROMPT = "Where is the treasure of the Sierra Madre?"
+HEADING = f"> {PROMPT}\n"
 NOT_CHARGED = "-# gpt-4o-mini · not charged, not remembered"
 WRONG_SETUP = (
     "⚠️ I am set up wrongly, so I cannot reach the AI service. "
@@ -105,7 +106,7 @@ async def test_a_failure_before_the_first_byte_is_repeated_in_silence(empty_hous
         reply = await ask(house, PROMPT, answer="In Durango.")
         assert len(house.api.requests) == 2
         assert "⚠️" not in "".join(state.content for state in reply.edits)
-        assert reply.content.startswith("In Durango.\n-# gpt-4o-mini · ")
+        assert reply.content.startswith(f"{HEADING}In Durango.\n-# gpt-4o-mini · ")
         assert len(await turns(house)) == 1
 
 
@@ -138,7 +139,7 @@ async def test_a_partial_answer_stays_and_is_marked_as_cut_off(
     house: House, caplog: pytest.LogCaptureFixture, script: Script, sentence: str
 ) -> None:
     reply = await failed(house, script)
-    assert reply.content == f"In\n⚠️ Cut off. {sentence}\n{NOT_CHARGED}"
+    assert reply.content == f"{HEADING}In\n⚠️ Cut off. {sentence}\n{NOT_CHARGED}"
     assert_tells_no_secrets(caplog)
     after = await ask(house, "Go on")
     assert "Durango" not in asked(house.api.requests[-1].body)
@@ -149,7 +150,7 @@ async def test_an_answer_that_stalls_is_cut_off(empty_house: House) -> None:
     house = empty_house
     async with house.running(CHAT_GAP_TIMEOUT_S="0.1"):
         reply = await failed(house, Script(["In ", "Durango."], stall_after=1))
-    assert reply.content == f"In\n⚠️ Cut off. The AI service said nothing for 1 second.\n{NOT_CHARGED}"
+    assert reply.content == f"{HEADING}In\n⚠️ Cut off. The AI service said nothing for 1 second.\n{NOT_CHARGED}"
 
 
 async def test_a_service_that_never_begins_is_left_at_the_deadline(empty_house: House) -> None:
@@ -311,7 +312,7 @@ async def test_a_deleted_channel_ends_the_answer_and_nothing_is_remembered(house
 async def test_what_discord_fails_at_for_a_moment_is_tried_again(house: House) -> None:
     house.discord.faults.add(Fault(method="PATCH", template="/webhooks/…/messages/…", status=500, times=1))
     reply = await ask(house, PROMPT, answer="In Durango.")
-    assert reply.content.startswith("In Durango.")
+    assert reply.content.startswith(f"{HEADING}In Durango.")
     assert len(await turns(house)) == 1
 
 
@@ -325,7 +326,7 @@ async def test_an_answer_that_cannot_be_remembered_is_shown_and_says_so(
         database.execute("CREATE TRIGGER full BEFORE INSERT ON turns BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
     database.close()
     reply = await ask(house, PROMPT, answer="In Durango.")
-    assert reply.content.startswith("In Durango.")
+    assert reply.content.startswith(f"{HEADING}In Durango.")
     assert "could not be remembered" in footer_of(reply)
     assert await turns(house) == ()
     assert "a turn could not be stored" in caplog.text

@@ -47,7 +47,7 @@ async def test_the_command_answers_in_every_kind_of_place(house: House, place: C
     channel: Channel = await place(house)  # type: ignore[misc]  # each of PLACES is asynchronous
     house.api.script(Script("From a slash command."), Script("From a mention."))
     first = await house.answer_to(await house.dana.slash(channel, "ask", prompt="Here?"))
-    assert without_subtext(first.content) == "From a slash command."
+    assert without_subtext(first.content) == "> Here?\nFrom a slash command."
     mention = house.discord.world.bot.mention
     second = await house.reply_in(channel, await house.dana.say(channel, f"{mention} And here?"))
     assert without_subtext(second.content) == "From a mention."

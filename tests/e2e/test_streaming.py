@@ -25,12 +25,12 @@ async def test_the_first_words_are_shown_while_the_api_still_writes(house: House
     interaction = await house.dana.slash(house.channel, "ask", prompt="Tell me")
     shown = await house.discord.wait_until(lambda: shown_reply(interaction.original))
     received = house.api.requests[0]
-    assert shown.content == f"The first\n-# {WRITING} writing…"
+    assert shown.content == f"> Tell me\nThe first\n-# {WRITING} writing…"
     assert labels(shown) == ["Stop"]
     assert not received.ended.is_set()
     gate.set()
     answer = await house.answer_to(interaction)
-    assert without_subtext(answer.content) == "The first and the last words."
+    assert without_subtext(answer.content) == "> Tell me\nThe first and the last words."
     assert WRITING not in answer.content
     assert "Stop" not in labels(answer)
 
@@ -96,7 +96,7 @@ async def test_pictures_that_discord_does_not_take_back_cost_no_word_of_the_answ
     gate.set()
     answer = await house.answer_to(interaction)
     assert refusal.hits == 1
-    assert without_subtext(answer.content) == "A red square."
+    assert without_subtext(answer.content) == "> What is this?\nA red square."
 
 
 async def test_words_that_are_shown_stay_when_discord_refuses_the_rest(house: House) -> None:
@@ -109,11 +109,11 @@ async def test_words_that_are_shown_stay_when_discord_refuses_the_rest(house: Ho
     told = await house.discord.wait_until(lambda: interaction.followups and interaction.followups[0])
     assert told.content == "⚠️ Discord refused the answer. Please tell the bot's operator."
     assert told.visible_to is house.dana.user
-    assert shown.content.startswith("The beginning")
+    assert shown.content.startswith("> Tell me\nThe beginning")
     house.discord.faults.clear()
     await house.dana.click(shown, label="Stop")
     await house.ended(shown)
-    assert shown.content.startswith("The beginning\n⚠️ Cut off")
+    assert shown.content.startswith("> Tell me\nThe beginning\n⚠️ Cut off")
 
 
 async def test_a_deleted_reply_stops_the_stream_and_is_told_to_the_asker_alone(house: House) -> None:
@@ -195,7 +195,7 @@ async def test_an_answer_outlives_the_fifteen_minutes_of_its_token(house: House)
     house.discord.clock.advance(15 * 60 + 1)
     gate.set()
     await house.ended(shown)
-    assert without_subtext(shown.content) == "Before, after."
+    assert without_subtext(shown.content) == "> Take your time\nBefore, after."
     assert any(each.template == "/channels/{channel_id}/messages/{message_id}" for each in house.discord.requests)
 
 

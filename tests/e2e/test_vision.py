@@ -199,6 +199,6 @@ async def test_regenerate_reads_yesterdays_picture_again(house: House) -> None:
     house.discord.clock.advance(DAY_S)
     house.api.script(Script("A red square."))
     again = await house.answer_to(await house.dana.click(answer, label="Regenerate"))
-    assert again.content.startswith("A red square.")
+    assert again.content.startswith("> What is this?\nA red square.")
     assert len(picture_parts(house.api.requests[-1].body)) == 1
     assert reads_of(house, answer) == 1
