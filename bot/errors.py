@@ -13,6 +13,9 @@ BotError
 │   ├── UnknownTimeZone
 │   ├── ModelNotAllowed         the server's admins left it out
 │   ├── NothingToRemove         there is no such allowance
+│   ├── TargetRefused           nobody who can be given credits
+│   ├── ChannelRefused          the bot may not write there
+│   ├── NothingChosen
 │   └── NotPermitted
 ├── CreditsError                the ledger says no; nothing was held
 │   ├── CreditsRefused          too little is left
@@ -46,6 +49,7 @@ from typing import Literal
 AmountProblem = Literal["unreadable", "not positive", "too fine", "too large"]
 AllowanceSource = Literal["member", "role", "server", "operator"]
 CeilingScope = Literal["server", "bot"]
+TargetProblem = Literal["left", "deleted", "bot", "everyone"]
 
 
 class BotError(Exception):
@@ -149,6 +153,33 @@ class ModelNotAllowed(BadRequest):
 
 class NothingToRemove(BadRequest):
     """Nobody has set an allowance for that target."""
+
+
+class TargetRefused(BadRequest):
+    """Credits are for members and roles of the server: not for who `left`, a role `deleted`, a `bot` or a bot's role.
+
+    Nor for @everyone (`everyone`), whose allowance is the server's default.
+    """
+
+    def __init__(self, problem: TargetProblem) -> None:
+        super().__init__(problem)
+        self.problem: TargetProblem = problem
+
+
+class ChannelRefused(BadRequest):
+    """The bot lacks the permissions `missing`, by the names that Discord's client gives them, in that channel.
+
+    None missing: it is no channel that messages can be posted in, or one that the bot does not see.
+    """
+
+    def __init__(self, channel_id: int, missing: tuple[str, ...] = ()) -> None:
+        super().__init__(f"channel {channel_id}")
+        self.channel_id = channel_id
+        self.missing = missing
+
+
+class NothingChosen(BadRequest):
+    """A choice of which at least one is needed."""
 
 
 class CreditsError(BotError):
