@@ -35,7 +35,7 @@ class GuildSettings:
 
     Raises:
         UnknownTimeZone, PromptTooLong: `time_zone` or `persona` will not do.
-        ModelNotAllowed: the default model is not among the allowed ones. Whether models exist is the catalogue's to say.
+        ModelNotAllowed: the default model is not among the allowed ones. Whether it exists is the catalogue's to say.
     """
 
     time_zone: str = "UTC"

@@ -10,6 +10,7 @@ from bot.errors import AmountProblem, AmountWrong
 NanoDollars = NewType("NanoDollars", int)
 
 NANO_PER_DOLLAR: Final = 1_000_000_000
+NO_MONEY: Final = NanoDollars(0)
 
 
 def token_cost(*, input_tokens: int, output_tokens: int, input_nano: int, output_nano: int) -> NanoDollars:
@@ -50,6 +51,11 @@ class CreditUnit:
         if not 1 <= self.nano <= 100 * NANO_PER_DOLLAR:
             raise ValueError("a credit is worth from one nano-dollar to a hundred dollars")
 
+    @property
+    def finest(self) -> str:
+        """One nano-dollar in credits, rounded up to nine decimals: the least that can be given."""
+        return self._decimal(1, up=True, places=9)
+
     def parse(self, text: str) -> NanoDollars:
         """The amount that somebody typed in credits: `100`, `1,000`, `0.5`. Exact.
 
@@ -70,7 +76,7 @@ class CreditUnit:
                 problem = "too fine"
             else:
                 return NanoDollars(int(amount))
-        raise AmountWrong(text, problem, finest=self._decimal(1, up=True, places=9), largest=self.show(AMOUNT_LIMIT))
+        raise AmountWrong(text, problem, finest=self.finest, largest=self.show(AMOUNT_LIMIT))
 
     def show(self, amount: NanoDollars, *, up: bool = False) -> str:
         """The amount in credits without the word: `1,234.5`. At most three decimals.

@@ -437,8 +437,8 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         parse=_dollars("0.000001", "100"),
         default="0.001",
         unit="US dollars",
-        help="What one credit is worth. People see credits; the ledger counts nano-dollars, so that a change here alters "
-        "how amounts are shown and not what they are.",
+        help="What one credit is worth. A change alters how amounts are shown, and what the two allowances below come to, "
+        "but not what servers have set and members have spent: the ledger counts nano-dollars.",
     ),
     Variable(
         name="DEFAULT_ALLOWANCE",
@@ -455,8 +455,8 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         parse=_allowance,
         default="25/day",
         unit="credits per day, week, month or once",
-        help="What each person may spend in direct messages and where they brought the bot along themselves; written as "
-        "DEFAULT_ALLOWANCE is.",
+        help="What each person may spend in direct messages and where they brought the bot along themselves; written "
+        "as DEFAULT_ALLOWANCE is.",
     ),
     Variable(
         name="BOT_MONTHLY_CEILING_USD",
@@ -487,7 +487,7 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         field="operator_user_id",
         parse=_snowflake,
         default="",
-        help="Your own Discord user id: who hears when a monthly ceiling is reached to 80 % and to 100 %. Unset, the log.",
+        help="Your own Discord user id: who hears at 80 % and at 100 % of a monthly ceiling. Unset, only the log does.",
     ),
     Variable(
         name="LOG_LEVEL",

@@ -31,9 +31,9 @@ class SetAllowance:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AllowanceChange:
-    """What was set for the target before and after; None: nothing. `first` is false where that decision was made before.
+    """What was set for the target before and after; None: nothing.
 
-    Where it is not first, nothing has changed now, and both are what is set.
+    `first` is false where that decision was made before: nothing has changed now, and both are what is set.
     """
 
     first: bool
@@ -90,7 +90,7 @@ async def remove_allowance(tx: Tx, scope_id: int, target: Target, decision: Deci
 async def list_allowances(
     tx: Tx, scope_id: int, *, after: Target | None = None, limit: int = 20
 ) -> tuple[SetAllowance, ...]:
-    """What is set in a server: the default, members, roles, each by id. `after` is the last target of the page before."""
+    """What is set in a server: the default, members, roles, by id. `after` is the last target of the page before."""
     kind, target_id = ("", 0) if after is None else (after.kind, after.id)
     rows = await tx.fetch_all(
         "SELECT * FROM allowances WHERE scope_id = ? AND (target_kind > ? OR (target_kind = ? AND target_id > ?))"

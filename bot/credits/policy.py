@@ -8,7 +8,7 @@ from typing import Final, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from bot.errors import AllowanceSource, AmountWrong, SettingsError
-from bot.money import AMOUNT_LIMIT, CreditUnit, NanoDollars
+from bot.money import AMOUNT_LIMIT, NO_MONEY, CreditUnit, NanoDollars
 from bot.settings import Settings
 
 Period = Literal["day", "week", "month", "once"]
@@ -31,7 +31,7 @@ class Allowance:
     """`amount_nano` is 0 unless the kind is `amount`; the period then says how often it comes anew."""
 
     kind: Kind
-    amount_nano: NanoDollars = NanoDollars(0)
+    amount_nano: NanoDollars = NO_MONEY
     period: Period = "once"
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from bot.money import NanoDollars
+from bot.money import AMOUNT_LIMIT, NanoDollars
 
 Reason = Literal[
     "finished",
@@ -91,16 +91,19 @@ class Outcome:
 
 
 def outcome(reason: Reason, consumed: Consumed, *, held_nano: NanoDollars) -> Outcome:
-    """What each side pays. A user never pays more than was on hold; what the API took beyond it is still recorded."""
+    """What each side pays. A user never pays more than was on hold; what the API took beyond it is still recorded.
+
+    Figures beyond AMOUNT_LIMIT, which only a mad API sends, are cut to it: the database could not add them up.
+    """
     payers = PAYERS[reason]
-    amounts: Mapping[Share, int] = {"nothing": 0, "consumed": consumed.nano, "held": held_nano}
+    amounts: Mapping[Share, int] = {"nothing": 0, "consumed": min(consumed.nano, AMOUNT_LIMIT), "held": held_nano}
     provider = NanoDollars(amounts[payers.provider])
     return Outcome(
         reason=reason,
         user_nano=NanoDollars(min(amounts[payers.user], held_nano)),
         provider_nano=provider,
         estimated=payers.provider == "held" or (consumed.estimated and payers.provider == "consumed"),
-        prompt_tokens=consumed.prompt_tokens,
-        completion_tokens=consumed.completion_tokens,
-        images=consumed.images,
+        prompt_tokens=min(consumed.prompt_tokens, AMOUNT_LIMIT),
+        completion_tokens=min(consumed.completion_tokens, AMOUNT_LIMIT),
+        images=min(consumed.images, AMOUNT_LIMIT),
     )

@@ -7,7 +7,7 @@ from typing import Final, Literal
 from bot.credits.policy import InForce
 from bot.credits.rules import Reason
 from bot.errors import CeilingScope
-from bot.money import AMOUNT_LIMIT, NanoDollars
+from bot.money import AMOUNT_LIMIT, NO_MONEY, NanoDollars
 
 ChargeKind = Literal["chat", "image"]
 EntryKind = Literal["charge", "grant", "correction"]
@@ -48,7 +48,7 @@ class HoldRequest:
     model: str
     fixed_nano: NanoDollars
     at: datetime
-    unit_nano: NanoDollars = NanoDollars(0)
+    unit_nano: NanoDollars = NO_MONEY
     units_wanted: int = 0
     units_minimum: int = 0
 
@@ -85,7 +85,7 @@ class Standing:
     held_grant_nano: NanoDollars
 
     @property
-    def limit_nano: NanoDollars | None:
+    def limit_nano(self) -> NanoDollars | None:
         """The allowance's amount; 0 for `none`, None for `unlimited`."""
         return None if self.in_force.allowance.kind == "unlimited" else self.in_force.allowance.amount_nano
 
@@ -152,8 +152,8 @@ class Hold:
 class Entry:
     """One line of the ledger. A charge has the key of its hold; a grant or correction that of the admin's interaction.
 
-    A charge's `reason` is one of `rules.Reason`; the others' is what the admin `by_id` wrote. `asked_at` decides in which
-    period it counts.
+    A charge's `reason` is one of `rules.Reason`; the others' is what the admin `by_id` wrote. `asked_at` decides in
+    which period it counts.
     """
 
     key: int
@@ -192,7 +192,9 @@ class Ended:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CeilingNotice:
-    """For the operator, once in a month for each scope and percentage: 80 or 100 per cent of a ceiling is used or held.
+    """For the operator, once in a month for each scope and percentage: so much of a ceiling is used or held.
+
+    At 100 it is used up, or has refused a request for which too little was left.
 
     `scope_id` is the server's id where `scope` is "server".
     """
@@ -207,7 +209,7 @@ class CeilingNotice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Granted:
-    """A grant, or correction, done. `first` is false where that decision had been made before; nothing has changed then.
+    """A grant, or correction, done. `first` is false where that decision was made before: nothing has changed now.
 
     `before_nano` and `after_nano` are what was and is left of all grants, what is on hold of them included.
     """
