@@ -437,8 +437,8 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         parse=_dollars("0.000001", "100"),
         default="0.001",
         unit="US dollars",
-        help="What one credit is worth. A change alters how amounts are shown, and what the two allowances below come to, "
-        "but not what servers have set and members have spent: the ledger counts nano-dollars.",
+        help="What one credit is worth. A change alters how amounts are shown, and what the two allowances below come "
+        "to; what servers have set and members have spent stays, since the ledger counts nano-dollars.",
     ),
     Variable(
         name="DEFAULT_ALLOWANCE",
