@@ -341,18 +341,22 @@ _GRANTS: Final = (
 
 async def _known(tx: Tx, request: HoldRequest, standing: Standing) -> Hold | RequestEnded | None:
     """What an earlier attempt with the same key left: its open hold, or its entry."""
-    row = await tx.fetch_one("SELECT * FROM holds WHERE request_id = ?", (request.key,))
-    if row is not None:
-        return Hold(
-            key=request.key,
-            units=row["units"],
-            from_allowance_nano=NanoDollars(row["from_allowance_nano"]),
-            from_grant_nano=NanoDollars(row["from_grant_nano"]),
-            standing=standing,
-        )
-    if await tx.fetch_one("SELECT 1 FROM entries WHERE entry_id = ?", (request.key,)) is not None:
+    row = await tx.fetch_one(
+        "SELECT 0 AS ended, units, from_allowance_nano, from_grant_nano FROM holds WHERE request_id = ?"
+        " UNION ALL SELECT 1, 0, 0, 0 FROM entries WHERE entry_id = ?",
+        (request.key, request.key),
+    )
+    if row is None:
+        return None
+    if row["ended"]:
         return RequestEnded(f"request {request.key} has ended")
-    return None
+    return Hold(
+        key=request.key,
+        units=row["units"],
+        from_allowance_nano=NanoDollars(row["from_allowance_nano"]),
+        from_grant_nano=NanoDollars(row["from_grant_nano"]),
+        standing=standing,
+    )
 
 
 def _refusal(standing: Standing, least: NanoDollars) -> CreditsError | None:

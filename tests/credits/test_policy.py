@@ -235,3 +235,24 @@ def test_the_operators_allowances_come_from_the_environment_in_credits():
 def test_an_allowance_of_the_operator_that_cannot_be_given_is_named(text: str):
     with pytest.raises(SettingsError, match="DM_ALLOWANCE"):
         operator(DM_ALLOWANCE=text)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("CREDIT_USD", "0"),
+        ("CREDIT_USD", "0.0000000001"),
+        ("CREDIT_USD", "a cent"),
+        ("DEFAULT_ALLOWANCE", "100"),
+        ("DEFAULT_ALLOWANCE", "100/year"),
+        ("DEFAULT_ALLOWANCE", "-5/day"),
+        ("DM_ALLOWANCE", "all"),
+        ("BOT_MONTHLY_CEILING_USD", "0"),
+        ("SERVER_MONTHLY_CEILING_USD", "1000001"),
+        ("MIN_ANSWER_TOKENS", "0"),
+        ("OPERATOR_USER_ID", "me"),
+    ],
+)
+def test_a_variable_about_money_that_makes_no_sense_is_named(name: str, text: str):
+    with pytest.raises(SettingsError, match=name):
+        operator(**{name: text})
