@@ -12,6 +12,7 @@ BotError
 │   ├── AmountWrong             credits that are no amount, or not one that can be given
 │   ├── UnknownTimeZone
 │   ├── ModelNotAllowed         the server's admins left it out
+│   │   └── DefaultLeftOut      they are about to leave out the default
 │   ├── NothingToRemove         there is no such allowance
 │   ├── TargetRefused           nobody who can be given credits
 │   ├── ChannelRefused          the bot may not write there
@@ -149,6 +150,10 @@ class ModelNotAllowed(BadRequest):
         super().__init__(model)
         self.model = model
         self.allowed = allowed
+
+
+class DefaultLeftOut(ModelNotAllowed):
+    """The server's default `model` has to be among the models that are to be `allowed`."""
 
 
 class NothingToRemove(BadRequest):
