@@ -1,4 +1,4 @@
-"""The command line: `python -m bot`."""
+"""The command line: `python -m bot` serves; `python -m bot ledger …` looks at the books."""
 
 import argparse
 import asyncio
@@ -10,6 +10,7 @@ import sys
 import aiohttp
 
 from bot.app import run
+from bot.credits import commands as ledger
 from bot.errors import BotError, SettingsError
 from bot.ops.logging import configure
 from bot.settings import Settings, environment
@@ -18,11 +19,20 @@ log = logging.getLogger("bot")
 
 
 def main() -> int:
-    """Serve Discord until SIGINT or SIGTERM; 0 after a clean stop, 1 when it cannot go on, 2 for wrong settings."""
-    argparse.ArgumentParser(
+    """Serve Discord, or do what a subcommand says. The exit code."""
+    parser = argparse.ArgumentParser(
         prog="python -m bot",
         description="Serves the bot on Discord. Settings come from the environment and from .env; see .env.example.",
-    ).parse_args()
+    )
+    ledger.add_parser(parser.add_subparsers(dest="command", title="instead of serving"))
+    arguments = parser.parse_args()
+    if arguments.command == "ledger":
+        return ledger.run(arguments, environment())
+    return serve()
+
+
+def serve() -> int:
+    """Serve Discord until SIGINT or SIGTERM; 0 after a clean stop, 1 when it cannot go on, 2 for wrong settings."""
     try:
         settings = Settings.load(environment())
     except SettingsError as error:

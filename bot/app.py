@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -16,10 +17,18 @@ from bot.answers.service import Answers
 from bot.answers.tokens import TokenCounter
 from bot.catalog import Catalog, ChatModel
 from bot.client import Bot, redirect
+from bot.credits.allowances import Allowances
+from bot.credits.ledger import Ledger
+from bot.credits.policy import OperatorLimits
+from bot.credits.reports import Reports
+from bot.credits.values import CeilingNotice
 from bot.delivery.limits import Limiter
 from bot.delivery.rest import DiscordRest
 from bot.errors import SettingsError, UnknownModel
+from bot.guilds import Guilds
 from bot.minitoolai.client import MiniToolAI, RetryPolicy, Timeouts
+from bot.money import CreditUnit
+from bot.ops.plotter import Plotter
 from bot.settings import Settings
 from bot.storage.database import Database
 
@@ -38,6 +47,12 @@ class Services:
     history: History
     rest: DiscordRest
     answers: Answers
+    unit: CreditUnit
+    guilds: Guilds
+    allowances: Allowances
+    ledger: Ledger
+    reports: Reports
+    charts: Plotter
 
 
 @asynccontextmanager
@@ -50,6 +65,7 @@ async def open_services(settings: Settings, *, now: Callable[[], float] = time.t
     """
     catalog = Catalog.load(settings.catalog_file)
     default_model = _default_model(settings, catalog)
+    limits, unit = OperatorLimits.load(settings), CreditUnit(nano=settings.credit_nano)
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database.open(settings.database_url))
         api = await stack.enter_async_context(
@@ -68,6 +84,7 @@ async def open_services(settings: Settings, *, now: Callable[[], float] = time.t
         session = await stack.enter_async_context(
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar())
         )
+        charts = await stack.enter_async_context(Plotter())
         counter = TokenCounter()
         await asyncio.to_thread(counter.load)
         rest = DiscordRest(
@@ -91,7 +108,24 @@ async def open_services(settings: Settings, *, now: Callable[[], float] = time.t
             reader=rest,
             now=now,
         )
-        yield Services(settings=settings, catalog=catalog, history=History(database), rest=rest, answers=answers)
+        yield Services(
+            settings=settings,
+            catalog=catalog,
+            history=History(database),
+            rest=rest,
+            answers=answers,
+            unit=unit,
+            guilds=Guilds(database),
+            allowances=Allowances(database),
+            ledger=Ledger(database, limits=limits, unit=unit, run_id=uuid.uuid4().hex, notify=_log_ceiling),
+            reports=Reports(database),
+            charts=charts,
+        )
+
+
+def _log_ceiling(notice: CeilingNotice) -> None:
+    """Until somebody is told in Discord, the log says it."""
+    log.warning("%d %% of the %s's monthly ceiling are used (%d)", notice.percent, notice.scope, notice.scope_id)
 
 
 def _default_model(settings: Settings, catalog: Catalog) -> ChatModel:

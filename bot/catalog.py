@@ -24,7 +24,7 @@ _PRICE_UNIT_TOKENS: Final = 1_000_000
 _DATE: Final = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 """The API answers with a dated name, `gpt-4o-mini-2024-07-18`, to a question put to `gpt-4o-mini`."""
 
-_KINDS: Final[Mapping[str, type]] = MappingProxyType(
+_CHAT_KINDS: Final[Mapping[str, type]] = MappingProxyType(
     {
         "label": str,
         "input_nano": int,
@@ -34,9 +34,11 @@ _KINDS: Final[Mapping[str, type]] = MappingProxyType(
         "sees_images": bool,
     }
 )
-_OPTIONAL_KINDS: Final[Mapping[str, type]] = MappingProxyType({"stands_in": str, "retired": bool})
+_OPTIONAL_CHAT_KINDS: Final[Mapping[str, type]] = MappingProxyType({"stands_in": str, "retired": bool})
+_IMAGE_KINDS: Final[Mapping[str, type]] = MappingProxyType({"image_nano": int})
+_OPTIONAL_IMAGE_KINDS: Final[Mapping[str, type]] = MappingProxyType({"retired": bool})
 _LOWEST: Final[Mapping[str, int]] = MappingProxyType(
-    {"input_nano": 0, "output_nano": 0, "context_tokens": 1, "output_tokens": 1}
+    {"input_nano": 0, "output_nano": 0, "image_nano": 0, "context_tokens": 1, "output_tokens": 1}
 )
 _KIND_NAMES: Final[Mapping[type, str]] = MappingProxyType({str: "text", int: "a whole number", bool: "true or false"})
 
@@ -83,11 +85,26 @@ class ChatModel:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ImageModel:
+    """`image_nano` is nano-dollars a picture, whatever its size."""
+
+    id: str
+    image_nano: int
+
+    def price(self, images: int) -> NanoDollars:
+        """The exact price of so many pictures. ValueError where the count is negative."""
+        if images < 0:
+            raise ValueError("pictures are never negative")
+        return NanoDollars(images * self.image_nano)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Catalog:
     """What can be asked for now: retired models are left out. `default` is one of `chat_models`."""
 
     chat_models: tuple[ChatModel, ...]
     default: ChatModel
+    image_models: tuple[ImageModel, ...]
 
     @classmethod
     def load(cls, override: Path | None = None) -> "Catalog":
@@ -107,11 +124,31 @@ class Catalog:
             raise UnknownModel(name, tuple(model.id for model in self.chat_models))
         return found
 
+    def image_model(self, name: str) -> ImageModel:
+        """The model of that id. UnknownModel otherwise."""
+        found = next((model for model in self.image_models if model.id == name), None)
+        if found is None:
+            raise UnknownModel(name, tuple(model.id for model in self.image_models))
+        return found
+
     def for_images(self, model: ChatModel) -> ChatModel | None:
         """The model that answers a question with images put to `model`: itself, its stand-in, or nobody."""
         if model.sees_images:
             return model
         return self.chat_model(model.stands_in) if model.stands_in is not None else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Family:
+    """One kind of model in the files: `[chat.gpt-4o]`, with the keys that it must and may have."""
+
+    name: str
+    kinds: Mapping[str, type]
+    optional: Mapping[str, type]
+
+
+_CHAT: Final = _Family(name="chat", kinds=_CHAT_KINDS, optional=_OPTIONAL_CHAT_KINDS)
+_IMAGE: Final = _Family(name="image", kinds=_IMAGE_KINDS, optional=_OPTIONAL_IMAGE_KINDS)
 
 
 class _Reader:
@@ -120,23 +157,25 @@ class _Reader:
     def __init__(self, sources: list[Path]) -> None:
         self._problems: list[str] = []
         self._origins: dict[str, Path] = {}
-        self._tables: dict[str, dict[str, Any]] = {}
+        self._tables: dict[str, dict[str, dict[str, Any]]] = {family.name: {} for family in (_CHAT, _IMAGE)}
         self._default: Any = None
         for source in sources:
             self._lay_over(source)
 
     def catalog(self) -> Catalog:
         self._complain()
-        models = {key: model for key in self._tables if (model := self._model(key)) is not None}
+        models = {key: ChatModel(id=key, **values) for key, values in self._models(_CHAT).items()}
+        pictures = tuple(ImageModel(id=key, **values) for key, values in self._models(_IMAGE).items())
         self._complain()
         for model in models.values():
             self._check_stand_in(model, models)
         if not isinstance(self._default, str) or self._default not in models:
             self._problem("default_chat_model", f"{self._default!r} is none of {', '.join(models) or 'the models'}")
-        if len(models) > CHOICES_LIMIT:
-            self._problem("chat", f"has {len(models)} models, Discord offers at most {CHOICES_LIMIT}: retire some")
+        for family, count in ((_CHAT, len(models)), (_IMAGE, len(pictures))):
+            if count > CHOICES_LIMIT:
+                self._problem(family.name, f"has {count} models, Discord offers at most {CHOICES_LIMIT}: retire some")
         self._complain()
-        return Catalog(chat_models=tuple(models.values()), default=models[self._default])
+        return Catalog(chat_models=tuple(models.values()), default=models[self._default], image_models=pictures)
 
     def _complain(self) -> None:
         if self._problems:
@@ -159,43 +198,47 @@ class _Reader:
             self._origins[key] = source
             if key == "default_chat_model":
                 self._default = value
-            elif key == "chat" and isinstance(value, dict):
-                self._lay_over_models(source, value)
+            elif key in self._tables and isinstance(value, dict):
+                self._lay_over_models(source, key, value)
             else:
                 self._problem(key, "is not a key of the catalogue")
 
-    def _lay_over_models(self, source: Path, models: dict[str, Any]) -> None:
+    def _lay_over_models(self, source: Path, family: str, models: dict[str, Any]) -> None:
         for name, table in models.items():
-            where = f"chat.{name}"
+            where = f"{family}.{name}"
             self._origins[where] = source
             if not isinstance(table, dict):
                 self._problem(where, "must be a table")
                 continue
             for key, value in table.items():
                 self._origins[f"{where}.{key}"] = source
-                self._tables.setdefault(name, {})[key] = value
+                self._tables[family].setdefault(name, {})[key] = value
 
-    def _model(self, name: str) -> ChatModel | None:
-        """The model of that name; None where it is retired or wrong."""
-        table = self._tables[name]
-        before = len(self._problems)
-        for key in _KINDS:
+    def _models(self, family: _Family) -> dict[str, dict[str, Any]]:
+        """The values of each model of a family, without those that are retired or wrong."""
+        checked: dict[str, dict[str, Any]] = {}
+        for name, table in self._tables[family.name].items():
+            before = len(self._problems)
+            self._check_model(family, name, table)
+            if len(self._problems) == before and not table.get("retired", False):
+                checked[name] = {key: value for key, value in table.items() if key != "retired"}
+        return checked
+
+    def _check_model(self, family: _Family, name: str, table: Mapping[str, Any]) -> None:
+        for key in family.kinds:
             if key not in table:
-                self._problem(f"chat.{name}.{key}", "is missing")
+                self._problem(f"{family.name}.{name}.{key}", "is missing")
         for key, value in table.items():
-            self._check_value(f"chat.{name}.{key}", key, value)
-        if len(self._problems) > before or table.get("retired", False):
-            return None
-        return ChatModel(id=name, **{key: value for key, value in table.items() if key != "retired"})
+            self._check_value(f"{family.name}.{name}.{key}", family.kinds.get(key) or family.optional.get(key), value)
 
-    def _check_value(self, where: str, key: str, value: object) -> None:
-        kind = _KINDS.get(key) or _OPTIONAL_KINDS.get(key)
+    def _check_value(self, where: str, kind: type | None, value: object) -> None:
+        lowest = _LOWEST.get(where.rpartition(".")[2], 0)
         if kind is None:
             self._problem(where, "is not a key of a model")
         elif type(value) is not kind:  # exactly: true is an int to isinstance
             self._problem(where, f"must be {_KIND_NAMES[kind]}, not {value!r}")
-        elif isinstance(value, int) and value < _LOWEST.get(key, 0):
-            self._problem(where, f"must be at least {_LOWEST[key]}, not {value}")
+        elif isinstance(value, int) and value < lowest:
+            self._problem(where, f"must be at least {lowest}, not {value}")
 
     def _check_stand_in(self, model: ChatModel, models: dict[str, ChatModel]) -> None:
         if model.stands_in is None:

@@ -9,7 +9,20 @@ BotError
 │   ├── OutOfRange
 │   ├── AttachmentRefused
 │   ├── NothingToRepeat
+│   ├── AmountWrong             credits that are no amount, or not one that can be given
+│   ├── UnknownTimeZone
+│   ├── ModelNotAllowed         the server's admins left it out
+│   │   └── DefaultLeftOut      they are about to leave out the default
+│   ├── NothingToRemove         there is no such allowance
+│   ├── TargetRefused           nobody who can be given credits
+│   ├── ChannelRefused          the bot may not write there
+│   ├── NothingChosen
 │   └── NotPermitted
+├── CreditsError                the ledger says no; nothing was held
+│   ├── CreditsRefused          too little is left
+│   ├── MemberBlocked           the allowance is `none`
+│   ├── CeilingReached          the operator's limit for this month
+│   └── RequestEnded            this request was paid for, or given up, before
 ├── ProviderError               the MiniToolAI API
 │   ├── ProviderUnreachable     no connection, or no answer in time
 │   ├── ProviderRejected        400, 413, 422: it will not take this request
@@ -30,6 +43,14 @@ BotError
     ├── DeliveryRefused         Discord will not take this body: a fault of ours
     └── DeliveryUnavailable     5xx, 429 or no connection, after the retries
 """
+
+from datetime import datetime
+from typing import Literal
+
+AmountProblem = Literal["unreadable", "not positive", "too fine", "too large"]
+AllowanceSource = Literal["member", "role", "server", "operator"]
+CeilingScope = Literal["server", "bot"]
+TargetProblem = Literal["left", "deleted", "bot", "everyone"]
 
 
 class BotError(Exception):
@@ -100,6 +121,123 @@ class NotPermitted(BadRequest):
     def __init__(self, needed: str) -> None:
         super().__init__(needed)
         self.needed = needed
+
+
+class AmountWrong(BadRequest):
+    """`text` is no amount of credits that can be given; `finest` and `largest` are the bounds, in credits."""
+
+    def __init__(self, text: str, problem: AmountProblem, *, finest: str, largest: str) -> None:
+        super().__init__(f"{text[:40]!r} is {problem}")
+        self.text = text
+        self.problem: AmountProblem = problem
+        self.finest = finest
+        self.largest = largest
+
+
+class UnknownTimeZone(BadRequest):
+    """No such zone in the IANA database. `close` has names that look like it, the likeliest first."""
+
+    def __init__(self, name: str, close: tuple[str, ...] = ()) -> None:
+        super().__init__(name)
+        self.name = name
+        self.close = close
+
+
+class ModelNotAllowed(BadRequest):
+    """The server's admins allow other models only."""
+
+    def __init__(self, model: str, allowed: tuple[str, ...]) -> None:
+        super().__init__(model)
+        self.model = model
+        self.allowed = allowed
+
+
+class DefaultLeftOut(ModelNotAllowed):
+    """The server's default `model` has to be among the models that are to be `allowed`."""
+
+
+class NothingToRemove(BadRequest):
+    """Nobody has set an allowance for that target."""
+
+
+class TargetRefused(BadRequest):
+    """Credits are for members and roles of the server: not for who `left`, a role `deleted`, a `bot` or a bot's role.
+
+    Nor for @everyone (`everyone`), whose allowance is the server's default.
+    """
+
+    def __init__(self, problem: TargetProblem) -> None:
+        super().__init__(problem)
+        self.problem: TargetProblem = problem
+
+
+class ChannelRefused(BadRequest):
+    """The bot lacks the permissions `missing`, by the names that Discord's client gives them, in that channel.
+
+    None missing: it is no channel that messages can be posted in, or one that the bot does not see.
+    """
+
+    def __init__(self, channel_id: int, missing: tuple[str, ...] = ()) -> None:
+        super().__init__(f"channel {channel_id}")
+        self.channel_id = channel_id
+        self.missing = missing
+
+
+class NothingChosen(BadRequest):
+    """A choice of which at least one is needed."""
+
+
+class CreditsError(BotError):
+    """The ledger says no. Nothing was held or charged."""
+
+
+class CreditsRefused(CreditsError):
+    """`left_nano` does not pay for `cost_nano`, the least that would be of use.
+
+    `resets_at` is when the allowance starts anew, None where it never does. `source` names the rule in force, `role_id`
+    the role where it is one's. In a server (`scope_id` is not 0) its admins can raise it, elsewhere the bot's operator.
+    """
+
+    def __init__(
+        self,
+        *,
+        cost_nano: int,
+        left_nano: int,
+        resets_at: datetime | None,
+        source: AllowanceSource,
+        role_id: int | None,
+        scope_id: int,
+    ) -> None:
+        super().__init__(f"{left_nano} nano-dollars left, {cost_nano} needed")
+        self.cost_nano = cost_nano
+        self.left_nano = left_nano
+        self.resets_at = resets_at
+        self.source: AllowanceSource = source
+        self.role_id = role_id
+        self.scope_id = scope_id
+
+
+class MemberBlocked(CreditsError):
+    """The allowance in force is `none`: grants do not help either. Facts as in CreditsRefused."""
+
+    def __init__(self, *, source: AllowanceSource, role_id: int | None, scope_id: int) -> None:
+        super().__init__(f"blocked by the {source}'s allowance")
+        self.source: AllowanceSource = source
+        self.role_id = role_id
+        self.scope_id = scope_id
+
+
+class CeilingReached(CreditsError):
+    """What the operator pays in a month, for one server or the whole bot, is used up until `resets_at`."""
+
+    def __init__(self, scope: CeilingScope, *, resets_at: datetime) -> None:
+        super().__init__(f"the {scope}'s ceiling for this month is reached")
+        self.scope: CeilingScope = scope
+        self.resets_at = resets_at
+
+
+class RequestEnded(CreditsError):
+    """This request's hold has ended before: it must not be served a second time."""
 
 
 class ProviderError(BotError):

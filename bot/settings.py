@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 
 from bot.errors import SettingsError
+from bot.money import AMOUNT_LIMIT, NANO_PER_DOLLAR, NanoDollars, parse_dollars
 
 LogFormat = Literal["human", "json"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -57,6 +58,13 @@ class Settings:
     chat_total_timeout_s: float
     chat_retries: int
     max_open_answers: int
+    credit_nano: int
+    default_allowance: str
+    dm_allowance: str
+    bot_monthly_ceiling_nano: NanoDollars | None
+    server_monthly_ceiling_nano: NanoDollars | None
+    min_answer_tokens: int
+    operator_user_id: int | None
     log_level: LogLevel
     log_format: LogFormat
 
@@ -204,6 +212,36 @@ def _seconds(low: float, high: float) -> Callable[[str], float]:
         return float(text)
 
     return parse
+
+
+def _dollars(low: str, high: str) -> Callable[[str], NanoDollars]:
+    """An amount between the bounds, all written in dollars; the value is in nano-dollars."""
+    lowest, highest = parse_dollars(low), parse_dollars(high)
+
+    def parse(text: str) -> NanoDollars:
+        try:
+            amount = parse_dollars(text)
+        except ValueError:
+            amount = NanoDollars(0)
+        if not lowest <= amount <= highest:
+            raise ValueError(f"must be an amount in dollars from {low} to {high}, at most 9 decimals, not {text!r}")
+        return amount
+
+    return parse
+
+
+def _allowance(text: str) -> str:
+    # What a credit is worth is another variable: bot/credits/policy.py makes the amount of it.
+    written = text.lower().replace(" ", "")
+    if not re.fullmatch(r"unlimited|none|[0-9][0-9,.]*/(day|week|month|once)", written):
+        raise ValueError(f"must be credits a day, week or month, or once (100/day), unlimited, or none, not {text!r}")
+    return written
+
+
+def _snowflake(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{15,20}", text):
+        raise ValueError(f"must be an id of Discord, 15 to 20 digits, not {text!r}")
+    return int(text)
 
 
 def _one_of(*words: str, fold: Callable[[str], str]) -> Callable[[str], str]:
@@ -392,6 +430,64 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         default="1000",
         unit="answers",
         help="How many answers may be written at once; whoever asks beyond that is told to wait.",
+    ),
+    Variable(
+        name="CREDIT_USD",
+        field="credit_nano",
+        parse=_dollars("0.000001", "100"),
+        default="0.001",
+        unit="US dollars",
+        help="What one credit is worth. A change alters how amounts are shown, and what the two allowances below come "
+        "to; what servers have set and members have spent stays, since the ledger counts nano-dollars.",
+    ),
+    Variable(
+        name="DEFAULT_ALLOWANCE",
+        field="default_allowance",
+        parse=_allowance,
+        default="100/day",
+        unit="credits per day, week, month or once",
+        help="What each member of a server may spend where its admins have not decided: 100/day, 500/week, 2000/month, "
+        "50/once, unlimited or none.",
+    ),
+    Variable(
+        name="DM_ALLOWANCE",
+        field="dm_allowance",
+        parse=_allowance,
+        default="25/day",
+        unit="credits per day, week, month or once",
+        help="What each person may spend in direct messages and where they brought the bot along themselves; written "
+        "as DEFAULT_ALLOWANCE is.",
+    ),
+    Variable(
+        name="BOT_MONTHLY_CEILING_USD",
+        field="bot_monthly_ceiling_nano",
+        parse=_dollars("0.01", f"{AMOUNT_LIMIT // NANO_PER_DOLLAR}"),
+        default="",
+        unit="US dollars a month (UTC)",
+        help="The most that the whole bot may cost you in a month; beyond it nobody is served. Unset, no limit.",
+    ),
+    Variable(
+        name="SERVER_MONTHLY_CEILING_USD",
+        field="server_monthly_ceiling_nano",
+        parse=_dollars("0.01", f"{AMOUNT_LIMIT // NANO_PER_DOLLAR}"),
+        default="",
+        unit="US dollars a month (UTC)",
+        help="The most that each server may cost you in a month. Unset, no limit.",
+    ),
+    Variable(
+        name="MIN_ANSWER_TOKENS",
+        field="min_answer_tokens",
+        parse=_whole(1, 100_000),
+        default="100",
+        unit="tokens",
+        help="An answer is shortened to what the asker can still pay for, but not below this: then it is refused.",
+    ),
+    Variable(
+        name="OPERATOR_USER_ID",
+        field="operator_user_id",
+        parse=_snowflake,
+        default="",
+        help="Your own Discord user id: who hears at 80 % and at 100 % of a monthly ceiling. Unset, only the log does.",
     ),
     Variable(
         name="LOG_LEVEL",

@@ -20,6 +20,9 @@ removes it.
 of everyone's) · {export} take it with you · \
 {mode} share one memory, have one each, or none
 
+**Pay**
+{usage} what you have left, when it renews, and where it went
+
 -# The line below each answer says which model wrote it, what it cost, and whose memory it used."""
 
 NAMES = {
@@ -29,6 +32,7 @@ NAMES = {
     "clear": "history clear",
     "export": "history export",
     "mode": "history mode",
+    "usage": "usage",
 }
 
 

@@ -1,13 +1,17 @@
 """What people are told: the one mapping from causes to sentences."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
 from discord import app_commands
+from discord.utils import escape_markdown, format_dt
 
 from bot import errors
 from bot.client import Bot
+from bot.credits.policy import DIRECT_SCOPE
+from bot.money import CreditUnit, NanoDollars
 from bot.storage.errors import StorageError
 
 _WRONG_SETUP: Final = (
@@ -40,10 +44,90 @@ def _attachment(error: errors.AttachmentRefused) -> str:
     return f"⚠️ `{name}` {error.reason}."
 
 
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
 def _unknown_model(error: errors.UnknownModel) -> str:
-    known = ", ".join(f"`{model}`" for model in error.known)
+    known = _listed(error.known)
     return f"⚠️ There is no model `{error.model[:80]}` (any more). Please choose one of {known}."
 
+
+def _amount_wrong(error: errors.AmountWrong) -> str:
+    typed = f"“{escape_markdown(' '.join(error.text.split())[:40])}”"
+    match error.problem:
+        case "unreadable":
+            return f"⚠️ {typed} is not an amount that I can read. Please write credits like `100`, `1,000` or `0.5`."
+        case "not positive":
+            return f"⚠️ {typed} is not more than nothing. Please write an amount of credits above zero."
+        case "too fine":
+            return f"⚠️ {typed} is finer than I can count: the smallest step is {error.finest} credits."
+        case "too large":
+            return f"⚠️ {typed} is more than I can give: at most {error.largest} credits."
+
+
+def _unknown_zone(error: errors.UnknownTimeZone) -> str:
+    typed = escape_markdown(" ".join(error.name.split())[:40])
+    close = f"Did you mean {_listed(error.close)}?" if error.close else "They are named like `Europe/Paris`."
+    return f"⚠️ I know no time zone “{typed}”. {close}"
+
+
+def _default_left_out(error: errors.DefaultLeftOut) -> str:
+    return (
+        f"⚠️ `{error.model}` is this server's default model, so it has to be among the allowed ones. Allow it too, or "
+        "choose another default with `/settings default-model` first."
+    )
+
+
+_TARGETS: Final[dict[errors.TargetProblem, str]] = {
+    "left": "⚠️ That is not a member of this server (any more). Credits are for members and roles.",
+    "deleted": "⚠️ That role does not exist in this server (any more).",
+    "bot": "⚠️ Bots get no credits: I answer people only. Please choose a member or a role.",
+    "everyone": "⚠️ For everyone, leave the `target` out: that is the server's default.",
+}
+
+
+def _channel_refused(error: errors.ChannelRefused) -> str:
+    where = f"<#{error.channel_id}>"
+    if not error.missing:
+        return f"⚠️ I do not see {where}, or nobody can write messages there. Please choose another channel."
+    return f"⚠️ I may not write in {where}. There I need: {', '.join(error.missing)}."
+
+
+def _credits_refused(error: errors.CreditsRefused, unit: CreditUnit) -> str:
+    cost, left = unit.show(NanoDollars(error.cost_nano), up=True), unit.show(NanoDollars(error.left_nano))
+    again = "" if error.resets_at is None else f" Your allowance starts anew {format_dt(error.resets_at, 'R')}."
+    return f"⚠️ That needs {cost} credits, and you have {left} left.{again} {_who_can_raise(error.scope_id)}"
+
+
+def _who_can_raise(scope_id: int) -> str:
+    if scope_id == DIRECT_SCOPE:
+        return "Only the bot's operator can raise it."
+    return "This server's admins can raise it, with `/quota`."
+
+
+def _blocked(error: errors.MemberBlocked) -> str:
+    if error.scope_id == DIRECT_SCOPE:
+        return "⚠️ The bot's operator gives no credits for direct messages. Please ask me in a server."
+    rules = {"member": "you", "role": f"your role <@&{error.role_id}>", "server": "its members"}
+    whom = rules.get(error.source)
+    if whom is None:
+        return f"⚠️ The bot's operator gives no credits here by default. {_who_can_raise(error.scope_id)}"
+    return f"⚠️ This server's admins have blocked {whom} from spending credits. Only they can change that."
+
+
+def _ceiling(error: errors.CeilingReached) -> str:
+    whose = "This server has" if error.scope == "server" else "I have"
+    return (
+        f"⚠️ {whose} used up what the bot's operator pays for in a month. "
+        f"It goes on {format_dt(error.resets_at, 'R')}, or when the operator raises the limit."
+    )
+
+
+_CREDIT_SENTENCES: Final[dict[type[BaseException], Callable[[Any, CreditUnit], str]]] = {
+    errors.CreditsRefused: _credits_refused,
+}
+"""Those that name amounts."""
 
 _SENTENCES: Final[dict[type[BaseException], str | Callable[[Any], str]]] = {
     errors.PromptEmpty: "⚠️ There is nothing to answer: please write a question, or attach a picture or a file.",
@@ -53,6 +137,19 @@ _SENTENCES: Final[dict[type[BaseException], str | Callable[[Any], str]]] = {
     errors.AttachmentRefused: _attachment,
     errors.NothingToRepeat: "⚠️ I no longer know this answer, so this button cannot do anything. Please ask again.",
     errors.NotPermitted: lambda e: f"⚠️ Only {e.needed} may do that.",
+    errors.AmountWrong: _amount_wrong,
+    errors.UnknownTimeZone: _unknown_zone,
+    errors.ModelNotAllowed: lambda e: (
+        f"⚠️ `{e.model[:80]}` is not among the models that this server's admins allow: {_listed(e.allowed)}."
+    ),
+    errors.DefaultLeftOut: _default_left_out,
+    errors.NothingToRemove: "⚠️ There is nothing to remove: no allowance is set for that target itself.",
+    errors.TargetRefused: lambda e: _TARGETS[e.problem],
+    errors.ChannelRefused: _channel_refused,
+    errors.NothingChosen: "⚠️ Please choose at least one.",
+    errors.MemberBlocked: _blocked,
+    errors.CeilingReached: _ceiling,
+    errors.RequestEnded: "⚠️ This question has been dealt with before. Please ask it again.",
     errors.ProviderUnreachable: "⚠️ The AI service did not answer. Please try again in a minute.",
     errors.ProviderRejected: (
         "⚠️ The AI service would not take this question. Please change it, or leave out the attachments, and try again."
@@ -87,9 +184,11 @@ _SENTENCES: Final[dict[type[BaseException], str | Callable[[Any], str]]] = {
 }
 
 
-def explain(error: BaseException) -> str | None:
+def explain(error: BaseException, unit: CreditUnit) -> str | None:
     """The sentence for `error`, by its class or the nearest ancestor that has one; None for the unforeseen."""
     for kind in type(error).__mro__:
+        if (with_amounts := _CREDIT_SENTENCES.get(kind)) is not None:
+            return with_amounts(error, unit)
         sentence = _SENTENCES.get(kind)
         if sentence is not None:
             return sentence if isinstance(sentence, str) else sentence(error)
@@ -97,4 +196,4 @@ def explain(error: BaseException) -> str | None:
 
 
 async def setup(bot: Bot) -> None:
-    bot.explain = explain
+    bot.explain = partial(explain, unit=bot.services.unit)

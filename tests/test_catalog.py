@@ -142,3 +142,36 @@ def test_a_missing_override_is_a_setting_to_mend(override: Path) -> None:
 def test_more_models_than_discord_offers_are_refused(override: Path) -> None:
     text = "".join(NEW_MODEL.replace("gpt-9", f"gpt-9-{number}") for number in range(21))
     assert "retire some" in problems(override, text)[0]
+
+
+def test_the_shipped_catalogue_has_the_apis_fifteen_picture_models_at_one_price() -> None:
+    models = Catalog.load().image_models
+    assert len(models) == 15
+    assert {model.image_nano for model in models} == {1_500_000}
+
+
+def test_pictures_are_priced_each() -> None:
+    assert Catalog.load().image_model("realvision").price(4) == 6_000_000
+
+
+def test_pictures_are_never_counted_below_zero() -> None:
+    with pytest.raises(ValueError, match="never negative"):
+        Catalog.load().image_model("realvision").price(-1)
+
+
+def test_an_unknown_picture_model_is_refused_never_free() -> None:
+    with pytest.raises(UnknownModel) as refused:
+        Catalog.load().image_model("gpt-4o")
+    assert "realvision" in refused.value.known
+
+
+def test_an_operator_prices_a_picture_model_anew_and_retires_another(override: Path) -> None:
+    override.write_text("[image.realvision]\nimage_nano = 2\n[image.amigo]\nretired = true")
+    catalog = Catalog.load(override)
+    assert catalog.image_model("realvision").image_nano == 2
+    assert "amigo" not in {model.id for model in catalog.image_models}
+
+
+def test_a_picture_model_has_no_keys_of_a_chat_model(override: Path) -> None:
+    (problem,) = problems(override, "[image.realvision]\nlabel = 'x'")
+    assert "image.realvision.label is not a key of a model" in problem

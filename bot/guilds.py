@@ -1,0 +1,254 @@
+"""What a server's admins decide, and the record of who decided what. Owns `guild_settings` and `policy_log`.
+
+The functions take an open transaction; `Guilds` runs them one by one.
+"""
+
+import difflib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal
+from zoneinfo import ZoneInfo
+
+import orjson
+
+from bot.credits.policy import zone_names
+from bot.errors import ModelNotAllowed, PromptTooLong, UnknownTimeZone
+from bot.storage.database import Database, Row, Tx
+
+MemoryDefault = Literal["shared", "personal", "off"]
+Action = Literal["allowance", "grant", "correction", "settings"]
+TargetKind = Literal["member", "role", "default"]
+
+PERSONA_LIMIT: Final = 4_000
+"""Characters: what a modal's text field takes. The persona is sent, and paid for, with every question."""
+LOG_PAGE_LIMIT: Final = 100
+_CLOSE_ZONES: Final = 3
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GuildSettings:
+    """None, or an empty `allowed_models`, leaves it to the operator's settings and catalogue.
+
+    Raises:
+        UnknownTimeZone, PromptTooLong: `time_zone` or `persona` will not do.
+        ModelNotAllowed: the default model is not among the allowed ones. Whether it exists is the catalogue's to say.
+    """
+
+    time_zone: str = "UTC"
+    log_channel_id: int | None = None
+    default_model: str | None = None
+    allowed_models: tuple[str, ...] = ()
+    persona: str | None = None
+    images: bool = True
+    memory: MemoryDefault | None = None
+
+    def __post_init__(self) -> None:
+        if self.time_zone not in zone_names():
+            raise UnknownTimeZone(self.time_zone)
+        if self.persona is not None and len(self.persona) > PERSONA_LIMIT:
+            raise PromptTooLong(length=len(self.persona), limit=PERSONA_LIMIT, unit="characters")
+        if self.default_model is not None:
+            self.check_model(self.default_model)
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """Where the server's days begin."""
+        return ZoneInfo(self.time_zone)
+
+    def check_model(self, model: str) -> None:
+        """ModelNotAllowed where the server's admins left `model` out."""
+        if self.allowed_models and model not in self.allowed_models:
+            raise ModelNotAllowed(model, self.allowed_models)
+
+
+DEFAULTS: Final = GuildSettings()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """Whose allowance: a member's or a role's by its id, or the server's default, whose id is 0."""
+
+    kind: TargetKind
+    id: int
+
+    def __post_init__(self) -> None:
+        if (self.kind == "default") != (self.id == 0):
+            raise ValueError("the default has the id 0, and nobody else has")
+
+    @classmethod
+    def member(cls, user_id: int) -> "Target":
+        """One member."""
+        return cls(kind="member", id=user_id)
+
+    @classmethod
+    def role(cls, role_id: int) -> "Target":
+        """Everybody with that role."""
+        return cls(kind="role", id=role_id)
+
+
+SERVER_DEFAULT: Final = Target(kind="default", id=0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """Who decides, when, and why. `key` is the interaction's snowflake: the same decision twice counts once."""
+
+    key: int
+    by: int
+    at: datetime
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Logged:
+    """A change as it is remembered.
+
+    `before` and `after` are `Allowance.text` or None for allowances; what is left of all grants, in nano-dollars, for
+    grants and corrections; a JSON object of the changed fields for settings.
+    """
+
+    scope_id: int
+    action: Action
+    decision: Decision
+    target: Target | None = None
+    before: str | None = None
+    after: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SettingsChange:
+    """The settings before and after a change; equal where nothing changed, which is not logged."""
+
+    before: GuildSettings
+    after: GuildSettings
+    changed: tuple[str, ...] = field(default=())
+
+
+def find_zone(text: str) -> str:
+    """The IANA name that `text` means, whatever its case and with spaces for underscores.
+
+    Raises:
+        UnknownTimeZone: there is none; it carries the names that look like it.
+    """
+    wanted = "_".join(text.split())
+    by_folded = {name.casefold(): name for name in zone_names()}
+    found = by_folded.get(wanted.casefold())
+    if found is not None:
+        return found
+    cities = {folded.rpartition("/")[2]: name for folded, name in sorted(by_folded.items(), reverse=True)}
+    close = difflib.get_close_matches(wanted.casefold(), [*by_folded, *cities], n=2 * _CLOSE_ZONES, cutoff=0.6)
+    names = dict.fromkeys(by_folded.get(match) or cities[match] for match in close)
+    raise UnknownTimeZone(text, tuple(names)[:_CLOSE_ZONES])
+
+
+async def read_settings(tx: Tx, guild_id: int) -> GuildSettings:
+    """The server's settings, DEFAULTS where nobody has decided anything."""
+    row = await tx.fetch_one("SELECT settings FROM guild_settings WHERE guild_id = ?", (guild_id,))
+    if row is None:
+        return DEFAULTS
+    values = orjson.loads(row["settings"])
+    values["allowed_models"] = tuple(values["allowed_models"])
+    if values["time_zone"] not in zone_names():  # the IANA database on this machine is older, or dropped the name
+        values["time_zone"] = DEFAULTS.time_zone
+    return GuildSettings(**values)
+
+
+async def change_settings(
+    tx: Tx, guild_id: int, edit: Callable[[GuildSettings], GuildSettings], decision: Decision
+) -> SettingsChange:
+    """Replace the settings by `edit` of them, and log which fields changed.
+
+    Raises:
+        BadRequest: what `edit`, or the checks of GuildSettings, refuse; nothing is changed.
+    """
+    before = await read_settings(tx, guild_id)
+    after = edit(before)
+    old, new = asdict(before), asdict(after)
+    changed = tuple(name for name in new if new[name] != old[name])
+    if changed:
+        await tx.execute(
+            "INSERT INTO guild_settings (guild_id, settings) VALUES (?, ?)"
+            " ON CONFLICT (guild_id) DO UPDATE SET settings = excluded.settings",
+            (guild_id, orjson.dumps(new).decode()),
+        )
+        texts = [orjson.dumps({name: values[name] for name in changed}).decode() for values in (old, new)]
+        logged = Logged(scope_id=guild_id, action="settings", decision=decision, before=texts[0], after=texts[1])
+        await record(tx, logged)
+    return SettingsChange(before=before, after=after, changed=changed)
+
+
+async def record(tx: Tx, logged: Logged) -> None:
+    """Append to the log. ConstraintBroken where that decision has been logged before."""
+    decision, target = logged.decision, logged.target
+    await tx.execute(
+        "INSERT INTO policy_log"
+        " (log_id, scope_id, at_us, by_id, action, target_kind, target_id, before, after, reason)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            decision.key,
+            logged.scope_id,
+            (decision.at - _EPOCH) // _MICROSECOND,
+            decision.by,
+            logged.action,
+            None if target is None else target.kind,
+            None if target is None else target.id,
+            logged.before,
+            logged.after,
+            decision.reason,
+        ),
+    )
+
+
+async def is_logged(tx: Tx, key: int) -> bool:
+    """Whether the decision of that key was made before."""
+    return await tx.fetch_one("SELECT 1 FROM policy_log WHERE log_id = ?", (key,)) is not None
+
+
+async def read_log(tx: Tx, scope_id: int, *, before: int | None = None, limit: int = 10) -> tuple[Logged, ...]:
+    """The newest changes first; `before` is the key of the last one of the page before."""
+    rows = await tx.fetch_all(
+        "SELECT * FROM policy_log WHERE scope_id = ? AND (? IS NULL OR log_id < ?) ORDER BY log_id DESC LIMIT ?",
+        (scope_id, before, before, min(limit, LOG_PAGE_LIMIT)),
+    )
+    return tuple(map(_logged, rows))
+
+
+def _logged(row: Row) -> Logged:
+    return Logged(
+        scope_id=row["scope_id"],
+        action=row["action"],
+        decision=Decision(
+            key=row["log_id"],
+            by=row["by_id"],
+            at=_EPOCH + row["at_us"] * _MICROSECOND,
+            reason=row["reason"],
+        ),
+        target=None if row["target_kind"] is None else Target(kind=row["target_kind"], id=row["target_id"]),
+        before=row["before"],
+        after=row["after"],
+    )
+
+
+class Guilds:
+    """The same functions, each in a transaction of its own. They raise StorageError too."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def settings(self, guild_id: int) -> GuildSettings:
+        """See `read_settings`."""
+        return await self._database.read(lambda tx: read_settings(tx, guild_id))
+
+    async def change(
+        self, guild_id: int, edit: Callable[[GuildSettings], GuildSettings], decision: Decision
+    ) -> SettingsChange:
+        """See `change_settings`: `change(7, lambda now: replace(now, images=False), decision)`."""
+        return await self._database.write(lambda tx: change_settings(tx, guild_id, edit, decision))
+
+    async def log(self, guild_id: int, *, before: int | None = None, limit: int = 10) -> tuple[Logged, ...]:
+        """See `read_log`: settings, allowances and grants together."""
+        return await self._database.read(lambda tx: read_log(tx, guild_id, before=before, limit=limit))

@@ -1,0 +1,424 @@
+"""Rules of the ledger, by example, over a real database."""
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bot.credits import ledger as ledger_module
+from bot.credits.ledger import end
+from bot.credits.policy import BLOCKED, DIRECT_SCOPE, UNLIMITED
+from bot.credits.values import HoldRequest
+from bot.errors import AmountWrong, CeilingReached, CreditsRefused, MemberBlocked, NothingToRemove, RequestEnded
+from bot.guilds import SERVER_DEFAULT, Target
+from bot.money import AMOUNT_LIMIT, NanoDollars
+from bot.storage.database import Tx
+from tests.credits.books import ANN, BEN, NOW, SERVER, Books, a_day, consumed, limits, request
+
+
+async def refusal(books: Books, wanted: HoldRequest) -> CreditsRefused:
+    with pytest.raises(CreditsRefused) as raised:
+        await books.ledger.hold(wanted)
+    return raised.value
+
+
+async def test_a_hold_sets_the_worst_case_apart_and_its_end_takes_what_was_used(books: Books):
+    hold = await books.ledger.hold(request(1, 300))
+    assert hold.amount_nano == 300
+    assert await books.left() == (700, 0)
+    ended = await books.ledger.end(1, "finished", consumed(120, prompt_tokens=4, completion_tokens=5), at=NOW)
+    assert (ended.first, ended.entry.user_nano, ended.entry.provider_nano, ended.entry.held_nano) == (
+        True,
+        120,
+        120,
+        300,
+    )
+    assert (ended.entry.prompt_tokens, ended.entry.completion_tokens, ended.entry.reason) == (4, 5, "finished")
+    assert await books.left() == (880, 0)
+    assert hold.used_percent_after(ended) == 12
+    assert not (await books.checked()).differences
+
+
+async def test_an_answer_is_shortened_to_what_can_be_paid(books: Books):
+    hold = await books.ledger.hold(request(1, 100, unit_nano=7, units_wanted=1_000, units_minimum=10))
+    assert hold.units == 128
+    assert hold.amount_nano == 100 + 128 * 7
+    assert hold.amount_nano <= 1_000
+
+
+async def test_an_answer_that_fits_is_not_shortened(books: Books):
+    hold = await books.ledger.hold(request(1, 100, unit_nano=9, units_wanted=100, units_minimum=10))
+    assert (hold.units, hold.amount_nano) == (100, 1_000)
+
+
+async def test_below_the_useful_minimum_the_refusal_says_cost_rest_reset_and_rule(books: Books):
+    await books.ledger.hold(request(1, 800))
+    refused = await refusal(books, request(2, 100, unit_nano=7, units_wanted=1_000, units_minimum=15))
+    assert (refused.cost_nano, refused.left_nano) == (205, 200)
+    assert refused.resets_at == datetime(2027, 1, 1, tzinfo=UTC)
+    assert (refused.source, refused.role_id, refused.scope_id) == ("operator", None, SERVER)
+    assert await books.left() == (200, 0)
+
+
+async def test_what_costs_exactly_the_rest_is_served_and_one_nano_dollar_more_is_not(books: Books):
+    assert (await refusal(books, request(1, 1_001))).left_nano == 1_000
+    assert (await books.ledger.hold(request(2, 1_000))).amount_nano == 1_000
+
+
+async def test_of_200_requests_at_once_against_an_allowance_for_one_exactly_one_is_served(books: Books):
+    await books.allow(a_day(199))
+    attempts = [books.ledger.hold(request(key, 100)) for key in range(200)]
+    results = await asyncio.gather(*attempts, return_exceptions=True)
+    assert sum(not isinstance(result, BaseException) for result in results) == 1
+    assert sum(isinstance(result, CreditsRefused) for result in results) == 199
+    assert not (await books.checked()).differences
+
+
+async def test_200_attempts_with_one_key_hold_once(books: Books):
+    holds = await asyncio.gather(*(books.ledger.hold(request(1, 100)) for _ in range(200)))
+    assert {(hold.key, hold.amount_nano) for hold in holds} == {(1, 100)}
+    assert await books.left() == (900, 0)
+
+
+async def test_a_key_whose_hold_has_ended_is_not_served_again(books: Books):
+    await books.ledger.hold(request(1))
+    await books.ledger.end(1, "unsent", at=NOW)
+    with pytest.raises(RequestEnded):
+        await books.ledger.hold(request(1))
+
+
+async def test_a_hold_ends_once_however_often_it_is_tried(books: Books):
+    await books.ledger.hold(request(1, 300))
+    tries = [books.ledger.end(1, "finished", consumed(120), at=NOW), books.ledger.end(1, "cut", consumed(5), at=NOW)]
+    first, second = await asyncio.gather(*tries)
+    assert (first.first, second.first) == (True, False)
+    assert second.entry == first.entry
+    assert await books.left() == (880, 0)
+    assert not (await books.checked()).differences
+
+
+async def test_what_was_never_held_cannot_end(books: Books):
+    with pytest.raises(LookupError):
+        await books.ledger.end(1, "finished", consumed(5), at=NOW)
+    assert (await books.checked()).entries == 0
+
+
+async def test_an_end_joins_the_callers_transaction_and_is_undone_with_it(books: Books):
+    await books.ledger.hold(request(1, 300))
+
+    async def settle_and_fail(tx: Tx) -> None:
+        assert (await end(tx, 1, "finished", consumed(120), at=NOW)).first
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await books.database.write(settle_and_fail)
+    assert await books.left() == (700, 0)
+    assert (await books.ledger.end(1, "finished", consumed(120), at=NOW)).first
+
+
+async def test_nobody_pays_more_than_was_on_hold_and_the_operator_sees_the_difference(books: Books):
+    await books.ledger.hold(request(1, 300))
+    entry = (await books.ledger.end(1, "finished", consumed(450), at=NOW)).entry
+    assert (entry.user_nano, entry.provider_nano) == (300, 450)
+    assert not (await books.checked()).differences
+
+
+async def test_figures_that_no_database_could_add_up_still_end_the_hold(books: Books):
+    await books.ledger.hold(request(1, 300))
+    entry = (await books.ledger.end(1, "finished", consumed(10**30, prompt_tokens=10**30), at=NOW)).entry
+    assert (entry.user_nano, entry.provider_nano) == (300, AMOUNT_LIMIT)
+
+
+async def test_grants_pay_after_the_allowance_and_are_settled_after_it(books: Books):
+    await books.grant(500)
+    hold = await books.ledger.hold(request(1, 1_200))
+    assert (hold.from_allowance_nano, hold.from_grant_nano) == (1_000, 200)
+    assert await books.left() == (0, 300)
+    entry = (await books.ledger.end(1, "finished", consumed(1_050), at=NOW)).entry
+    assert (entry.from_allowance_nano, entry.from_grant_nano) == (1_000, 50)
+    assert await books.left() == (0, 450)
+
+
+async def test_grants_survive_the_period_and_the_allowance_comes_anew(books: Books):
+    await books.grant(500)
+    await books.ledger.hold(request(1, 1_200))
+    await books.ledger.end(1, "finished", consumed(1_200), at=NOW)
+    assert await books.left(at=NOW + timedelta(days=1)) == (1_000, 300)
+
+
+async def test_a_request_counts_in_the_period_in_which_it_was_asked(books: Books):
+    """Held on one day and ended on the next, it burdens neither twice nor the wrong one."""
+    await books.ledger.hold(request(1, 800))
+    tomorrow = NOW + timedelta(days=1)
+    assert await books.left(at=tomorrow) == (1_000, 0)
+    await books.ledger.end(1, "finished", consumed(800), at=tomorrow)
+    assert await books.left(at=tomorrow) == (1_000, 0)
+    assert await books.left() == (200, 0)
+
+
+async def test_a_change_of_period_or_amount_moves_window_and_limit_and_nothing_else(books: Books):
+    await books.ledger.hold(request(1, 600))
+    await books.ledger.end(1, "finished", consumed(600), at=NOW)
+    tomorrow = NOW + timedelta(days=1)  # New Year, a Friday: another day and month, the same week
+    await books.allow(a_day(2_000, "week"))
+    assert await books.left(at=tomorrow) == (1_400, 0)
+    await books.allow(a_day(2_000, "month"))
+    assert await books.left(at=tomorrow) == (2_000, 0)
+    await books.allow(a_day(2_000, "once"))
+    assert await books.left(at=tomorrow + timedelta(days=5_000)) == (1_400, 0)
+
+
+async def test_an_allowance_lowered_below_what_is_spent_and_held_leaves_nothing_and_takes_nothing(books: Books):
+    await books.ledger.hold(request(1, 600))
+    await books.ledger.end(1, "finished", consumed(600), at=NOW)
+    await books.ledger.hold(request(2, 300))
+    await books.allow(a_day(500))
+    standing = await books.ledger.standing(SERVER, ANN, (), at=NOW)
+    assert (standing.left_nano, standing.over_nano, standing.room_nano, standing.used_percent) == (0, 400, 0, 180)
+    assert (await books.ledger.end(2, "finished", consumed(300), at=NOW)).entry.user_nano == 300
+    assert not (await books.checked()).differences
+
+
+async def test_the_period_runs_in_the_servers_time_zone(books: Books):
+    late = datetime(2026, 12, 31, 22, 30, tzinfo=UTC)  # half past midnight in Jerusalem
+    await books.ledger.hold(request(1, 1_000, at=late))
+    assert (await refusal(books, request(2, 1, at=late))).resets_at == datetime(2027, 1, 1, tzinfo=UTC)
+    await books.guilds.change(SERVER, lambda now: replace(now, time_zone="Asia/Jerusalem"), books.decision())
+    refused = await refusal(books, request(3, 1, at=late))
+    assert refused.resets_at == datetime(2027, 1, 1, 22, tzinfo=UTC)
+    assert (await books.left(at=late - timedelta(hours=1)))[0] == 1_000
+
+
+async def test_who_is_blocked_is_refused_in_spite_of_grants(books: Books):
+    await books.grant(500)
+    await books.allow(BLOCKED, Target.member(ANN))
+    with pytest.raises(MemberBlocked) as raised:
+        await books.ledger.hold(request(1, 1))
+    assert (raised.value.source, raised.value.scope_id) == ("member", SERVER)
+    assert (await books.ledger.hold(request(2, 1, user_id=BEN))).amount_nano == 1
+
+
+async def test_unlimited_has_no_end_and_is_written_down_all_the_same(books: Books):
+    await books.allow(UNLIMITED)
+    hold = await books.ledger.hold(request(1, 10**12))
+    ended = await books.ledger.end(1, "finished", consumed(10**12), at=NOW)
+    assert ended.entry.from_allowance_nano == 10**12
+    assert hold.used_percent_after(ended) is None
+    standing = await books.ledger.standing(SERVER, ANN, (), at=NOW)
+    assert (standing.limit_nano, standing.left_nano, standing.room_nano) == (None, None, None)
+
+
+async def test_a_role_counts_for_those_who_hold_it_only(books: Books):
+    await books.allow(a_day(5_000), Target.role(33))
+    assert (await books.ledger.hold(request(1, 3_000, role_ids=frozenset({33, 34})))).amount_nano == 3_000
+    assert (await refusal(books, request(2, 3_000, user_id=BEN))).source == "operator"
+
+
+async def test_direct_messages_have_an_allowance_of_their_own(books: Books):
+    books.ledger = books.as_run("x", direct=a_day(50))
+    refused = await refusal(books, request(1, 51, scope_id=DIRECT_SCOPE))
+    assert (refused.left_nano, refused.scope_id) == (50, DIRECT_SCOPE)
+    await books.ledger.hold(request(2, 50, scope_id=DIRECT_SCOPE))
+    assert await books.left() == (1_000, 0)
+
+
+async def test_a_ceiling_shortens_then_refuses_until_the_next_month(books: Books):
+    books.ledger = books.as_run("x", server_ceiling_nano=NanoDollars(1_000), member=UNLIMITED)
+    hold = await books.ledger.hold(request(1, 400, unit_nano=10, units_wanted=90, units_minimum=10))
+    assert hold.units == 60
+    with pytest.raises(CeilingReached) as raised:
+        await books.ledger.hold(request(2, 1))
+    assert (raised.value.scope, raised.value.resets_at) == ("server", datetime(2027, 1, 1, tzinfo=UTC))
+    assert (await books.ledger.hold(request(3, 1_000, at=NOW + timedelta(days=1)))).amount_nano == 1_000
+
+
+async def test_one_servers_ceiling_is_not_anothers_nor_that_of_direct_messages(books: Books):
+    books.ledger = books.as_run("x", server_ceiling_nano=NanoDollars(1_000), member=UNLIMITED, direct=UNLIMITED)
+    await books.ledger.hold(request(1, 1_000))
+    for key, scope_id in ((2, SERVER + 1), (3, DIRECT_SCOPE)):
+        assert (await books.ledger.hold(request(key, 1_000, scope_id=scope_id))).amount_nano == 1_000
+
+
+async def test_the_bots_ceiling_counts_everything(books: Books):
+    books.ledger = books.as_run("x", bot_ceiling_nano=NanoDollars(1_000), member=UNLIMITED, direct=UNLIMITED)
+    await books.ledger.hold(request(1, 500))
+    await books.ledger.hold(request(2, 400, scope_id=DIRECT_SCOPE))
+    with pytest.raises(CeilingReached) as raised:
+        await books.ledger.hold(request(3, 101, scope_id=SERVER + 1))
+    assert raised.value.scope == "bot"
+
+
+async def test_a_ceiling_counts_what_the_operator_paid_and_not_what_users_did(books: Books):
+    books.ledger = books.as_run("x", server_ceiling_nano=NanoDollars(1_000), member=UNLIMITED)
+    await books.ledger.hold(request(1, 900))
+    await books.ledger.end(1, "cut", consumed(700), at=NOW)
+    with pytest.raises(CeilingReached):
+        await books.ledger.hold(request(2, 301))
+    assert (await books.ledger.hold(request(3, 300))).amount_nano == 300
+
+
+async def test_the_operator_hears_once_at_80_and_once_at_100_per_cent(books: Books):
+    books.ledger = books.as_run("x", bot_ceiling_nano=NanoDollars(1_000), member=UNLIMITED)
+    heard = []
+    for key, cost in enumerate([700, 99, 1, 50, 149, 200, 300]):
+        before = len(books.notices)
+        await asyncio.gather(books.ledger.hold(request(key, cost)), return_exceptions=True)
+        heard += [(key, notice.percent) for notice in books.notices[before:]]
+    assert heard == [(2, 80), (5, 100)]
+    assert {notice.scope for notice in books.notices} == {"bot"}
+
+
+async def test_a_month_begins_with_new_notices(books: Books):
+    books.ledger = books.as_run("x", server_ceiling_nano=NanoDollars(1_000), member=UNLIMITED)
+    for key, at in enumerate([NOW, NOW + timedelta(days=1)]):
+        await books.ledger.hold(request(key, 1_000, at=at))
+    assert [(notice.month, notice.percent, notice.scope_id) for notice in books.notices] == [
+        (202612, 100, SERVER),
+        (202701, 100, SERVER),
+    ]
+
+
+async def test_a_ceiling_that_refuses_the_months_first_request_is_noticed_too(books: Books):
+    books.ledger = books.as_run("x", bot_ceiling_nano=NanoDollars(100), member=UNLIMITED)
+    for key in (1, 2):
+        with pytest.raises(CeilingReached):
+            await books.ledger.hold(request(key, 101))
+    assert [notice.percent for notice in books.notices] == [100]
+    assert not (await books.checked()).differences
+
+
+async def test_holds_of_dead_processes_end_by_the_crash_rule_and_others_stay(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(ledger_module, "RESOLVE_BATCH", 2)
+    dead, alive = books.as_run("dead"), books.as_run("alive")
+    for key in range(5):
+        await dead.hold(request(key, 100))
+    await alive.hold(request(10, 100))
+    resolved = await alive.resolve_crashed(at=NOW)
+    assert (resolved.count, resolved.provider_nano) == (5, 500)
+    assert await books.left() == (900, 0)
+    entries = [entry async for entry in books.reports.entries()]
+    assert [(entry.reason, entry.user_nano, entry.provider_nano, entry.estimated) for entry in entries] == [
+        ("crashed", 0, 100, True)
+    ] * 5
+    assert (await alive.resolve_crashed(at=NOW)).count == 0
+    assert not (await books.checked()).differences
+
+
+async def test_a_hold_whose_job_goes_on_after_a_restart_is_adopted(books: Books):
+    dead, alive = books.as_run("dead"), books.as_run("alive")
+    await dead.hold(request(1, 100, kind="image"))
+    await dead.hold(request(2, 100, kind="image"))
+    await dead.end(2, "finished", consumed(100, images=1), at=NOW)
+    assert await alive.adopt([1, 2, 3]) == {1}
+    assert (await alive.resolve_crashed(at=NOW)).count == 0
+    assert (await alive.end(1, "finished", consumed(100, images=1), at=NOW)).entry.user_nano == 100
+
+
+async def test_a_grant_made_twice_counts_once(books: Books):
+    decision = books.decision("for the quiz")
+    first = await books.ledger.grant(SERVER, ANN, NanoDollars(500), decision)
+    again = await books.ledger.grant(SERVER, ANN, NanoDollars(500), decision)
+    assert (first.first, first.before_nano, first.after_nano) == (True, 0, 500)
+    assert (again.first, again.after_nano) == (False, 500)
+    assert await books.left() == (1_000, 500)
+    [logged] = await books.guilds.log(SERVER)
+    assert (logged.action, logged.target, logged.before, logged.after) == ("grant", Target.member(ANN), "0", "500")
+    assert logged.decision == decision
+
+
+async def test_grants_never_add_up_to_more_than_can_be_counted(books: Books):
+    await books.grant(AMOUNT_LIMIT)
+    with pytest.raises(AmountWrong) as raised:
+        await books.grant(1)
+    assert (raised.value.problem, raised.value.largest) == ("too large", "0")
+    assert await books.left() == (1_000, AMOUNT_LIMIT)
+
+
+async def test_a_correction_takes_only_what_is_neither_spent_nor_held(books: Books):
+    await books.allow(a_day(1))
+    await books.grant(500)
+    await books.ledger.hold(request(1, 201))
+    with pytest.raises(AmountWrong):
+        await books.ledger.correct(SERVER, ANN, NanoDollars(301), books.decision())
+    corrected = await books.ledger.correct(SERVER, ANN, NanoDollars(300), books.decision("a slip"))
+    assert (corrected.before_nano, corrected.after_nano) == (500, 200)
+    assert await books.left() == (0, 0)
+    assert not (await books.checked()).differences
+
+
+@pytest.mark.parametrize("amount", [0, -5])
+async def test_a_grant_or_correction_of_nothing_or_less_is_a_mistake_of_ours(books: Books, amount: int):
+    with pytest.raises(ValueError):
+        await books.grant(amount)
+    with pytest.raises(ValueError):
+        await books.ledger.correct(SERVER, ANN, NanoDollars(amount), books.decision())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"fixed_nano": -1},
+        {"unit_nano": -1},
+        {"units_wanted": 1, "units_minimum": 2},
+        {"units_minimum": -1},
+        {"fixed_nano": AMOUNT_LIMIT, "unit_nano": 1, "units_wanted": 1},
+        {"at": datetime(2026, 1, 1)},  # noqa: DTZ001
+    ],
+)
+def test_a_request_that_makes_no_sense_is_refused_at_birth(changes: dict[str, object]):
+    with pytest.raises(ValueError):
+        request(1, **changes)
+
+
+async def test_a_rule_is_set_replaced_and_removed_and_each_step_is_logged(books: Books):
+    set_ = await books.allowances.set(SERVER, SERVER_DEFAULT, a_day(5), books.decision("start"))
+    replaced = await books.allowances.set(SERVER, SERVER_DEFAULT, UNLIMITED, books.decision("party"))
+    removed = await books.allowances.remove(SERVER, SERVER_DEFAULT, books.decision("over"))
+    assert (set_.before, set_.after) == (None, a_day(5))
+    assert (replaced.before, replaced.after) == (a_day(5), UNLIMITED)
+    assert (removed.before, removed.after) == (UNLIMITED, None)
+    log = await books.guilds.log(SERVER)
+    assert [(one.before, one.after, one.decision.reason) for one in log] == [
+        ("unlimited", None, "over"),
+        ("5/day", "unlimited", "party"),
+        (None, "5/day", "start"),
+    ]
+    with pytest.raises(NothingToRemove):
+        await books.allowances.remove(SERVER, SERVER_DEFAULT, books.decision())
+
+
+async def test_a_decision_made_twice_is_carried_out_and_logged_once(books: Books):
+    decision = books.decision()
+    assert (await books.allowances.set(SERVER, SERVER_DEFAULT, a_day(5), decision)).first
+    assert not (await books.allowances.set(SERVER, SERVER_DEFAULT, a_day(5), decision)).first
+    removal = books.decision()
+    assert (await books.allowances.remove(SERVER, SERVER_DEFAULT, removal)).first
+    assert not (await books.allowances.remove(SERVER, SERVER_DEFAULT, removal)).first
+    assert len(await books.guilds.log(SERVER)) == 2
+
+
+async def test_rules_and_log_are_read_page_by_page(books: Books):
+    targets = [SERVER_DEFAULT, *map(Target.member, (5, 6, 7)), *map(Target.role, (3, 9))]
+    for target in reversed(targets):
+        await books.allow(a_day(5), target)
+    pages, after = [], None
+    while page := await books.allowances.page(SERVER, after=after, limit=4):
+        pages.append([one.target for one in page])
+        after = page[-1].target
+    assert pages == [targets[:4], targets[4:]]
+    newest = await books.guilds.log(SERVER, limit=4)
+    rest = await books.guilds.log(SERVER, before=newest[-1].decision.key, limit=4)
+    assert [one.target for one in (*newest, *rest)] == targets
+    assert await books.allowances.page(SERVER + 1) == ()
+
+
+async def test_what_one_server_decides_holds_in_no_other(books: Books):
+    await books.allow(BLOCKED)
+    assert (await books.ledger.hold(request(1, 5, scope_id=SERVER + 1))).amount_nano == 5
+
+
+def test_the_tests_limits_are_the_operators():
+    assert limits().member == a_day(1_000)
