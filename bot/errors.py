@@ -250,7 +250,11 @@ class ProviderError(BotError):
 
 
 class ProviderUnreachable(ProviderError):
-    """No connection, or no answer in time."""
+    """No connection, or no answer in time. `sent`: the API may have taken the request, and may bill it."""
+
+    def __init__(self, detail: str = "", *, sent: bool = False) -> None:
+        super().__init__(detail)
+        self.sent = sent
 
 
 class ProviderRejected(ProviderError):

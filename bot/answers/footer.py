@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from bot.answers.history import MemoryKey
 from bot.answers.window import clean_name
 from bot.minitoolai.chat import Usage
-from bot.money import NanoDollars, as_dollars
+from bot.money import CreditUnit, NanoDollars, as_dollars
 
 
 def footer(
@@ -15,13 +15,15 @@ def footer(
     usage: Usage,
     estimated: bool,
     cost: NanoDollars,
+    unit: CreditUnit,
     memory: str,
     notes: Sequence[str] = (),
 ) -> str:
     """One line, without the mark of subtext. An estimate wears a `≈`."""
     about = "≈" if estimated else ""
     tokens = f"{about}{usage.prompt_tokens:,} tokens in, {about}{usage.completion_tokens:,} out"
-    return " · ".join((model, tokens, f"{about}{as_dollars(cost)}", memory, *notes))
+    price = f"{about}{unit.show(cost, up=True)} credits ({as_dollars(cost)})"
+    return " · ".join((model, tokens, price, memory, *notes))
 
 
 def memory_in_words(key: MemoryKey | None, *, asker_name: str, turns: int) -> str:

@@ -12,8 +12,10 @@ from typing import Any, Final, Literal
 
 import orjson
 
+from bot import guilds
 from bot.answers.question import Asker, AttachmentRef, Place, Question
 from bot.answers.tokens import whole_text
+from bot.credits.policy import DIRECT_SCOPE
 from bot.money import NanoDollars
 from bot.storage.database import Database, Row, Tx, Value
 
@@ -350,9 +352,13 @@ async def mode_choice(tx: Tx, channel_id: int) -> ModeChoice | None:
 
 
 async def mode(tx: Tx, place: Place) -> Mode:
-    """How the place remembers: as chosen, or by default."""
+    """How the place remembers: as chosen for the channel, else as the server's admins want it, else by default."""
     chosen = await mode_choice(tx, place.channel_id)
-    return chosen.mode if chosen is not None else default_mode(place)
+    if chosen is not None:
+        return chosen.mode
+    if place.scope_id == DIRECT_SCOPE:
+        return default_mode(place)
+    return (await guilds.read_settings(tx, place.scope_id)).memory or default_mode(place)
 
 
 async def set_mode(tx: Tx, channel_id: int, choice: ModeChoice) -> None:
@@ -480,7 +486,7 @@ def _answer(row: Row) -> AnswerRecord:
 def _question(stored: Mapping[str, Any]) -> Question:
     file = stored["file"]
     nested = {
-        "asker": Asker(**stored["asker"]),
+        "asker": Asker(**{**stored["asker"], "role_ids": tuple(stored["asker"].get("role_ids", ()))}),
         "place": Place(**stored["place"]),
         "images": tuple(AttachmentRef(**image) for image in stored["images"]),
         "file": AttachmentRef(**file) if file is not None else None,

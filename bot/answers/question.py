@@ -2,13 +2,19 @@
 
 from dataclasses import dataclass
 
+from bot.credits.policy import DIRECT_SCOPE
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asker:
-    """`name` is what the server shows, cleaned of control and bidirectional characters by who builds it."""
+    """`name` is what the server shows, cleaned of control and bidirectional characters by who builds it.
+
+    `role_ids` are the asker's roles in the server at the moment of asking.
+    """
 
     id: int
     name: str
+    role_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +28,11 @@ class Place:
     channel_id: int
     guild_id: int | None
     bot_present: bool = True
+
+    @property
+    def scope_id(self) -> int:
+        """Whose admins decide: the server's where the bot is a member, else nobody's."""
+        return self.guild_id if self.guild_id is not None and self.bot_present else DIRECT_SCOPE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,22 +10,31 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeVar
 
+from bot import guilds
 from bot.answers import history as store
 from bot.answers.attachments import Attachments
+from bot.answers.charge import Charge
 from bot.answers.footer import footer, memory_in_words
 from bot.answers.history import AnswerRecord, AnswerState, Asked, History, MemoryKey, Turn
 from bot.answers.live import Live
 from bot.answers.markdown import reopening
 from bot.answers.pictures import MessageReader, PictureAddresses
 from bot.answers.plain import as_heading
-from bot.answers.question import AttachmentRef, Question
+from bot.answers.question import Asker, AttachmentRef, Question
 from bot.answers.tokens import TokenCounter, image_tokens
 from bot.answers.window import Prompt, Window, build_messages, fit, turn_tokens
 from bot.catalog import Catalog, ChatModel
+from bot.credits.ledger import Ledger
+from bot.credits.notices import used_notice
+from bot.credits.policy import DIRECT_SCOPE
+from bot.credits.rules import Consumed, Reason
+from bot.credits.values import Hold, HoldRequest
 from bot.delivery.messages import Button, Outgoing, Sent, Surface, Upload
 from bot.errors import (
     AttachmentRefused,
     BotError,
+    DeliveryError,
+    MessageGone,
     NothingToRepeat,
     NotPermitted,
     OutOfRange,
@@ -35,9 +44,13 @@ from bot.errors import (
     ProviderError,
     ProviderKeyRefused,
     ProviderOutOfCredit,
+    ProviderUnreachable,
+    StreamFailed,
 )
+from bot.guilds import DEFAULTS, GuildSettings
 from bot.minitoolai.chat import ChatRequest, Finished, TextDelta, Usage
 from bot.minitoolai.client import MiniToolAI
+from bot.money import CreditUnit
 from bot.settings import Settings
 from bot.storage.database import Database, Tx
 from bot.storage.errors import StorageError
@@ -75,6 +88,9 @@ CLOSE_S: Final = 10.0
 QUOTE_MARK: Final = 12
 """So many characters in a row that stand in the conversation and in the API's words for an error are a quotation."""
 CARRY_ON: Final = "Continue your last answer exactly where it stopped. Do not repeat any of it and do not introduce it."
+
+UNPAID: Final = frozenset({"cut", "failed", "restart"})
+"""Endings for which the asker pays nothing, as `bot/credits/rules.py` says."""
 
 Ending = Literal["finished", "length", "filtered", "stopped", "restart", "cut", "failed"]
 
@@ -131,6 +147,15 @@ class _Prepared:
     uploads: tuple[Upload, ...]
     notes: tuple[str, ...]
     reopening: str
+    length_note: str = ""
+
+    def within(self, hold: Hold) -> "_Prepared":
+        """The same, with an answer no longer than what is on hold pays for."""
+        wanted, units = self.request.max_completion_tokens, hold.units
+        note = f"ended at the limit of {units:,} tokens"
+        if units < wanted:
+            note = f"ended at {units:,} of {wanted:,} tokens: your credits pay for no more"
+        return replace(self, request=replace(self.request, max_completion_tokens=units), length_note=note)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -165,13 +190,15 @@ class _Heard:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Result:
-    """How it ended, and what it took."""
+    """How it ended, and what it took. `reason` is the ledger's word for it."""
 
     ending: Ending
+    reason: Reason
     text: str
     finish_reason: str | None
     usage: Usage
     estimated: bool
+    consumed: Consumed
     notice: str | None
 
 
@@ -201,18 +228,23 @@ class Answers:
         default_model: ChatModel,
         api: MiniToolAI,
         database: Database,
+        ledger: Ledger,
+        unit: CreditUnit,
         counter: TokenCounter,
         attachments: Attachments,
         reader: MessageReader,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`now` gives unix seconds, by which the signatures of Discord's addresses end."""
+        """`now` gives unix seconds, by which the signatures of Discord's addresses end and allowances begin anew."""
         self._settings = settings
         self._catalog = catalog
         self._default_model = default_model
         self._api = api
         self._database = database
         self._history = History(database)
+        self._ledger = ledger
+        self._unit = unit
+        self._now = now
         self._counter = counter
         self._attachments = attachments
         self._addresses = PictureAddresses(reader, now=now)
@@ -246,8 +278,21 @@ class Answers:
         if self._closing or len(self._open) >= self._settings.max_open_answers:
             raise Overloaded
 
-    def _model(self, question: Question) -> ChatModel:
-        return self._catalog.chat_model(question.model) if question.model else self._default_model
+    def _model(self, question: Question, guild: GuildSettings = DEFAULTS) -> ChatModel:
+        """The model asked for, else the server's, else the operator's; where that one is not allowed, the first that is.
+
+        Raises:
+            UnknownModel: the catalogue has it no more.
+        """
+        name = question.model or guild.default_model
+        if name is not None:
+            return self._catalog.chat_model(name)
+        if guild.allowed_models and self._default_model.id not in guild.allowed_models:
+            return self._catalog.chat_model(guild.allowed_models[0])
+        return self._default_model
+
+    def _moment(self) -> datetime:
+        return datetime.fromtimestamp(self._now(), UTC)
 
     # The doors
 
@@ -255,22 +300,27 @@ class Answers:
         """Answer a new question on `surface`; `words` turns an error into what the asker reads.
 
         Raises:
-            BadRequest: an attachment is not what it should be, or all of it is more than the model can read.
+            BadRequest: an attachment is not what it should be, all of it is more than the model can read, or the
+                server's admins do not allow the model.
+            CreditsError: the asker, the server or the bot cannot pay for it.
             DeliveryError: the answer could not be shown, or its message was deleted.
             StorageError: the memory is out of reach. Nothing was asked of the API.
         """
         await self._give(_Job(question=question, root_id=question.id), surface, words)
 
-    async def again(self, record: AnswerRecord, *, new_id: int, surface: Surface, words: Words) -> None:
+    async def again(self, record: AnswerRecord, *, new_id: int, asker: Asker, surface: Surface, words: Words) -> None:
         """Ask the same question once more; the new answer takes the old one's place in the memory.
 
         Raises:
             As `answer`.
         """
-        job = _Job(question=replace(record.question, id=new_id), root_id=record.turn_id or new_id, kind="again")
+        question = replace(record.question, id=new_id, asker=asker)
+        job = _Job(question=question, root_id=record.turn_id or new_id, kind="again")
         await self._give(job, surface, words)
 
-    async def carry_on(self, record: AnswerRecord, *, new_id: int, surface: Surface, words: Words) -> None:
+    async def carry_on(
+        self, record: AnswerRecord, *, new_id: int, asker: Asker, surface: Surface, words: Words
+    ) -> None:
         """Let the model go on where its limit ended it; the memory holds one answer.
 
         Raises:
@@ -279,7 +329,8 @@ class Answers:
         """
         if record.turn_id is None:
             raise NothingToRepeat
-        job = _Job(question=replace(record.question, id=new_id), root_id=record.turn_id, kind="more")
+        question = replace(record.question, id=new_id, asker=asker)
+        job = _Job(question=question, root_id=record.turn_id, kind="more")
         await self._give(job, surface, words)
 
     def fitting(self, turns: Sequence[Turn]) -> Window[Turn]:
@@ -380,7 +431,8 @@ class Answers:
         self._all_ended.clear()
         try:
             prepared = await self._prepare(job)
-            await self._converse(prepared, opened, surface, words)
+            charge = Charge(self._ledger, await self._hold(prepared), now=self._moment)
+            await self._converse(prepared.within(charge.hold), charge, opened, surface, words)
         finally:
             del self._open[job.question.id]
             opened.ended.set()
@@ -389,10 +441,13 @@ class Answers:
 
     async def _prepare(self, job: _Job) -> _Prepared:
         question = job.question
-        wanted = self._model(question)
         recalled = await self._database.read(lambda tx: _recall(tx, job))
+        guild = recalled.guild
+        wanted = self._model(question, guild)
+        guild.check_model(wanted.id)
         attached = await self._read_attached(job, recalled.root)
         model = (self._catalog.for_images(wanted) or wanted) if attached.images else wanted
+        guild.check_model(model.id)
         asked = Asked(
             asker=question.asker,
             prompt=CARRY_ON if job.kind == "more" else question.prompt,
@@ -466,7 +521,7 @@ class Answers:
 
         def build(turns: Sequence[Turn], budget_tokens: int) -> Prompt:
             return build_messages(
-                persona=self._settings.persona,
+                persona=recalled.guild.persona or self._settings.persona,
                 question=asked,
                 turns=turns,
                 shared=key is not None and key.is_shared,
@@ -484,14 +539,65 @@ class Answers:
             raise PromptTooLong(length=alone.text_tokens, limit=max(room, 0), unit="tokens")
         return build(turns, min(room, alone.text_tokens + self._settings.history_tokens))
 
-    async def _converse(self, prepared: _Prepared, opened: _Open, surface: Surface, words: Words) -> None:
-        """Ask, show as it streams, end it, remember.
+    async def _hold(self, prepared: _Prepared) -> Hold:
+        """Set the worst case apart: all that is sent, and the longest answer, or as much of it as can be paid.
+
+        Raises:
+            CreditsError: not even a short answer can be paid. StorageError: nothing is held.
+        """
+        question, model = prepared.job.question, prepared.model
+        wanted = prepared.request.max_completion_tokens
+        return await self._ledger.hold(
+            HoldRequest(
+                key=question.id,
+                scope_id=question.place.scope_id,
+                user_id=question.asker.id,
+                role_ids=frozenset(question.asker.role_ids),
+                kind="chat",
+                model=model.id,
+                fixed_nano=model.price(input_tokens=prepared.prompt.tokens(image_tokens(model.id)), output_tokens=0),
+                unit_nano=model.price(input_tokens=0, output_tokens=1),
+                units_wanted=wanted,
+                units_minimum=min(self._settings.min_answer_tokens, wanted),
+                at=self._moment(),
+            )
+        )
+
+    async def _converse(
+        self, prepared: _Prepared, charge: Charge, opened: _Open, surface: Surface, words: Words
+    ) -> None:
+        """Ask, show as it streams, end it, settle and remember. Whatever happens, the hold ends.
 
         Raises:
             DeliveryError: see `answer`. The question is not remembered then.
         """
+        heard = _Heard()
+        begun = asyncio.create_task(self._save_begun(prepared.job), name=f"answer {prepared.job.question.id} begun")
+        reason: Reason = "cut"
+        try:
+            await self._show(prepared, charge, heard, opened, surface, words, begun)
+        except DeliveryError as error:
+            reason = "deleted" if isinstance(error, MessageGone) else "undelivered"
+            raise
+        except asyncio.CancelledError:
+            reason = "shutdown"
+            raise
+        finally:
+            begun.cancel()
+            if not charge.ended:
+                await charge.end(reason, self._consumed(prepared, heard))
+
+    async def _show(
+        self,
+        prepared: _Prepared,
+        charge: Charge,
+        heard: _Heard,
+        opened: _Open,
+        surface: Surface,
+        words: Words,
+        begun: asyncio.Task[None],
+    ) -> None:
         answer_id = prepared.job.question.id
-        begun = asyncio.create_task(self._save_begun(prepared.job), name=f"answer {answer_id} begun")
         stop = replace(button("stop", answer_id, "Stop", "⏹️"), style="danger")
         remembered = False
         try:
@@ -499,26 +605,34 @@ class Answers:
                 surface, max_messages=self._settings.max_messages, stop=stop, heading=_heading(prepared.job)
             ) as live:
                 live.attach(prepared.uploads)
-                heard = await self._listen(prepared, live, opened, begun)
+                await self._listen(prepared, heard, live, opened, begun)
                 result = self._result(prepared, heard, opened, words)
                 await begun
-                remembered = await self._save(prepared, result)
+                if isinstance(live.failure, MessageGone):
+                    raise live.failure
+                # What nobody has seen a word of is shown first and paid then; what is being read is paid at once, so
+                # that its buttons know it from their first moment.
+                begun_to_show = bool(live.messages_shown)
+                if begun_to_show:
+                    remembered = await self._write_down(prepared, result, charge)
+                remember = remembered if begun_to_show else _is_remembered(prepared, result)
                 sent = await live.finish(
-                    footer=self._footer(prepared, result, remembered=remembered),
-                    buttons=ending_buttons(answer_id, may_continue=remembered and result.ending == "length"),
+                    footer=self._footer(prepared, result, charge, remembered=remember),
+                    buttons=ending_buttons(answer_id, may_continue=remember and result.ending == "length"),
                     notice=result.notice,
                 )
+                if not begun_to_show:
+                    remembered = await self._write_down(prepared, result, charge)
             await self._save_place(prepared, result, sent, remembered=remembered)
         except BotError:
             await self._take_back(prepared.job, remembered=remembered)
             raise
-        finally:
-            begun.cancel()
         log.info("answered (%s) by %s, %d + %d tokens", result.ending, prepared.model.id, *_counts(result.usage))
 
-    async def _listen(self, prepared: _Prepared, live: Live, opened: _Open, begun: asyncio.Task[None]) -> _Heard:
+    async def _listen(
+        self, prepared: _Prepared, heard: _Heard, live: Live, opened: _Open, begun: asyncio.Task[None]
+    ) -> None:
         """Pull the stream to its end, a halt, or an error of the API's, which is part of what was heard."""
-        heard = _Heard()
         loop = asyncio.get_running_loop()
         silence = loop.call_later(SILENCE_S, live.note, "thinking…")
         try:
@@ -552,38 +666,54 @@ class Answers:
         finally:
             silence.cancel()
             opened.scope = None  # what comes now ends nothing: a deadline that is over cannot be moved
-        return heard
 
     def _result(self, prepared: _Prepared, heard: _Heard, opened: _Open, words: Words) -> _Result:
         ending = _ending(heard, opened)
-        usage = heard.usage or Usage(
-            prompt_tokens=prepared.prompt.tokens(image_tokens(prepared.model.id)),
-            completion_tokens=self._counter.count(heard.text),
-        )
         return _Result(
             ending=ending,
+            reason=_reason(ending, heard.error),
             text=heard.text,
             finish_reason=heard.finish_reason,
-            usage=usage,
+            usage=self._usage(prepared, heard),
             estimated=heard.usage is None,
+            consumed=self._consumed(prepared, heard),
             notice=_cut_off(words(heard.error), ending) if heard.error is not None else _NOTICES.get(ending),
         )
 
-    def _footer(self, prepared: _Prepared, result: _Result, *, remembered: bool) -> str:
-        if result.ending in ("cut", "failed"):
+    def _usage(self, prepared: _Prepared, heard: _Heard) -> Usage:
+        """The API's own figures, or the tokenizer's."""
+        return heard.usage or Usage(
+            prompt_tokens=prepared.prompt.tokens(image_tokens(prepared.model.id)),
+            completion_tokens=self._counter.count(heard.text),
+        )
+
+    def _consumed(self, prepared: _Prepared, heard: _Heard) -> Consumed:
+        usage = self._usage(prepared, heard)
+        return Consumed(
+            nano=prepared.model.price(input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens),
+            estimated=heard.usage is None,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+        )
+
+    def _footer(self, prepared: _Prepared, result: _Result, charge: Charge, *, remembered: bool) -> str:
+        if result.ending in UNPAID:
             return f"{prepared.model.id} · not charged, not remembered"
-        notes = prepared.notes
+        paid = charge.paid(result.reason, result.consumed)
+        standing = charge.hold.standing
+        notes = list(prepared.notes)
         if result.ending == "length":
-            notes = (*notes, f"ended at the limit of {prepared.request.max_completion_tokens:,} tokens")
+            notes.append(prepared.length_note)
         if prepared.key is not None and not remembered and result.text.strip():
-            notes = (*notes, "could not be remembered")
+            notes.append("could not be remembered")
+        if (used := used_notice(charge.hold.used_percent_after(paid), standing.ends_at)) is not None:
+            notes.append(used)
         return footer(
             model=prepared.model.id,
             usage=result.usage,
             estimated=result.estimated,
-            cost=prepared.model.price(
-                input_tokens=result.usage.prompt_tokens, output_tokens=result.usage.completion_tokens
-            ),
+            cost=paid,
+            unit=self._unit,
             memory=memory_in_words(
                 prepared.key, asker_name=prepared.asked.asker.name, turns=prepared.prompt.turns_used
             ),
@@ -615,38 +745,24 @@ class Answers:
                 log.error("a turn could not be taken back: %s", error)
         await self._save_record(replace(_record(job), state="failed"))
 
-    async def _save(self, prepared: _Prepared, result: _Result) -> bool:
-        """Remember the turn where it is to be remembered. False: it is not, so that the footer can say so."""
-        if prepared.key is None or result.ending not in _REMEMBERED or not result.text.strip():
+    async def _write_down(self, prepared: _Prepared, result: _Result, charge: Charge) -> bool:
+        """Settle the charge and remember the turn, in one transaction. False: it is not remembered, but charged."""
+        if not _is_remembered(prepared, result):
+            await charge.end(result.reason, result.consumed)
             return False
-        turn = _turn(prepared, result, prepared.key)
-        record = replace(_record(prepared.job), state=_STATES[result.ending], turn_id=turn.question_id)
 
-        async def remember(tx: Tx) -> bool:
-            # With the turn, so that a crash before the last edit leaves no button that does not know its turn.
-            await store.save_answer(tx, record)
-            match prepared.job.kind:
-                case "more":
-                    return await store.extend_turn(
-                        tx,
-                        turn.question_id,
-                        text=turn.answer,
-                        prompt_tokens=turn.prompt_tokens,
-                        completion_tokens=turn.completion_tokens,
-                        cost_nano=turn.cost_nano,
-                        finish_reason=turn.finish_reason,
-                        complete=turn.complete,
-                    )
-                case "again" if prepared.job.root_id != prepared.job.question.id:
-                    return await store.replace_turn(tx, turn)
-                case _:
-                    return await store.append_turn(tx, turn)
+        async def settle_and_remember(tx: Tx) -> bool:
+            await charge.end_in(tx, result.reason, result.consumed)
+            return await _remember(tx, prepared, result)
 
         try:
-            return await self._database.write(remember)
+            remembered = await self._database.write(settle_and_remember)
         except StorageError as error:
             log.error("a turn could not be stored: %s", error)
+            await charge.end(result.reason, result.consumed)
             return False
+        charge.ended = True
+        return remembered
 
     async def _save_place(
         self, prepared: _Prepared, result: _Result, sent: tuple[Sent, ...], *, remembered: bool
@@ -675,8 +791,9 @@ class Answers:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Recalled:
-    """What the memory holds for a question. `root` is the turn that it repeats or carries on."""
+    """What is known for a question before it is asked. `root` is the turn that it repeats or carries on."""
 
+    guild: GuildSettings
     key: MemoryKey | None
     turns: tuple[Turn, ...]
     root: Turn | None
@@ -701,7 +818,9 @@ async def _recall(tx: Tx, job: _Job) -> _Recalled:
             for turn in turns
             if (turn.asked_at, turn.question_id) < place or (job.kind == "more" and turn.question_id == job.root_id)
         )
-    return _Recalled(key=key, turns=turns, root=root)
+    scope_id = job.question.place.scope_id
+    guild = await guilds.read_settings(tx, scope_id) if scope_id != DIRECT_SCOPE else DEFAULTS
+    return _Recalled(guild=guild, key=key, turns=turns, root=root)
 
 
 def _heading(job: _Job) -> str:
@@ -709,6 +828,51 @@ def _heading(job: _Job) -> str:
     question = job.question
     repeats = not (question.is_message or question.private or job.kind == "more")
     return as_heading(question.prompt, HEADING_LIMIT) if repeats else ""
+
+
+def _is_remembered(prepared: _Prepared, result: _Result) -> bool:
+    return prepared.key is not None and result.ending in _REMEMBERED and bool(result.text.strip())
+
+
+async def _remember(tx: Tx, prepared: _Prepared, result: _Result) -> bool:
+    """The turn, in its place; and the record, so that a crash before the last edit leaves no button that knows nothing.
+
+    False: the turn that was asked again or carried on has been forgotten meanwhile.
+    """
+    assert prepared.key is not None
+    turn = _turn(prepared, result, prepared.key)
+    await store.save_answer(tx, replace(_record(prepared.job), state=_STATES[result.ending], turn_id=turn.question_id))
+    match prepared.job.kind:
+        case "more":
+            return await store.extend_turn(
+                tx,
+                turn.question_id,
+                text=turn.answer,
+                prompt_tokens=turn.prompt_tokens,
+                completion_tokens=turn.completion_tokens,
+                cost_nano=turn.cost_nano,
+                finish_reason=turn.finish_reason,
+                complete=turn.complete,
+            )
+        case "again" if prepared.job.root_id != prepared.job.question.id:
+            return await store.replace_turn(tx, turn)
+        case _:
+            return await store.append_turn(tx, turn)
+
+
+def _reason(ending: Ending, error: ProviderError | None) -> Reason:
+    """The ledger's word for an ending; what the API may have taken without an answer is recorded as its due."""
+    match ending:
+        case "restart":
+            return "shutdown"
+        case "failed" if isinstance(error, StreamFailed):
+            return "cut"
+        case "failed" if isinstance(error, ProviderUnreachable) and error.sent:
+            return "unanswered"
+        case "failed":
+            return "refused"
+        case _:
+            return ending
 
 
 def _ending(heard: _Heard, opened: _Open) -> Ending:

@@ -139,12 +139,12 @@ class Hold:
         """All that is on hold for the request."""
         return NanoDollars(self.from_allowance_nano + self.from_grant_nano)
 
-    def used_percent_after(self, ended: "Ended") -> int | None:
-        """`Standing.used_percent` once this hold has ended so, for the footer; other requests are as they were."""
+    def used_percent_after(self, paid_nano: NanoDollars) -> int | None:
+        """`Standing.used_percent` once the user has paid so much, for the footer; other requests are as they were."""
         limit = self.standing.limit_nano
         if not limit:
             return None
-        freed = self.from_allowance_nano - ended.entry.from_allowance_nano
+        freed = self.from_allowance_nano - min(paid_nano, self.from_allowance_nano)
         return (self.standing.spent_nano + self.standing.held_nano - freed) * 100 // limit
 
 

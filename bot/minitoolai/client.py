@@ -165,7 +165,7 @@ class MiniToolAI:
             async with asyncio.timeout_at(answer_ends):
                 return await retrying(self._attempt, body, answer_ends)
         except TimeoutError as error:
-            raise ProviderUnreachable("no answer within the time for the whole of it") from error
+            raise ProviderUnreachable("no answer within the time for the whole of it", sent=True) from error
 
     async def _attempt(self, body: bytes, answer_ends: float) -> "_Stream":
         if self._session is None:
@@ -192,7 +192,7 @@ class MiniToolAI:
         except aiohttp.ClientError as error:
             raise self._translated(error) from error
         except TimeoutError as error:
-            raise ProviderUnreachable(f"nothing came within {self._timeouts.first_byte_s:g} s") from error
+            raise ProviderUnreachable(f"nothing came within {self._timeouts.first_byte_s:g} s", sent=True) from error
         finally:
             if response is not None:
                 response.close()
@@ -211,7 +211,10 @@ class MiniToolAI:
 
     def _translated(self, error: aiohttp.ClientError) -> ProviderError:
         cause, _ = verdict(error)
-        return cause(self._tidy(f"{type(error).__name__}: {error}"))
+        detail = self._tidy(f"{type(error).__name__}: {error}")
+        if cause is ProviderUnreachable:
+            return ProviderUnreachable(detail, sent=not isinstance(error, NEVER_SENT))
+        return cause(detail)
 
     def _is_worth_a_retry(self, error: BaseException) -> bool:
         if isinstance(error, ProviderBusy):
@@ -314,6 +317,9 @@ TRANSLATION: Final[dict[type[aiohttp.ClientError], tuple[type[ProviderError], bo
     aiohttp.RedirectClientError: (ProviderFailed, False),
 }
 """aiohttp's errors by family. The nearest ancestor decides."""
+
+NEVER_SENT: Final = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ServerFingerprintMismatch)
+"""With these no connection came about, so that the API cannot have taken the request."""
 
 
 def verdict(error: aiohttp.ClientError) -> tuple[type[ProviderError], bool]:

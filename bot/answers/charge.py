@@ -1,0 +1,53 @@
+"""The money of one answer: held before the API is asked, ended once after it, whatever happened in between."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from bot.credits import ledger as books
+from bot.credits.ledger import Ledger
+from bot.credits.rules import Consumed, Reason, outcome
+from bot.credits.values import Hold
+from bot.money import NanoDollars
+from bot.storage.database import Tx
+from bot.storage.errors import StorageError
+
+log = logging.getLogger(__name__)
+
+PAUSES_S: Final = (0.2, 1.0, 3.0)
+"""Between the tries to end a hold while the database does not take it. After the last one the hold stays open, visible
+in the ledger, and the next start ends it by the crash rule: nobody pays twice, and nothing is lost."""
+
+
+class Charge:
+    """A hold on its way to its end. Ending it again does nothing."""
+
+    def __init__(self, ledger: Ledger, hold: Hold, *, now: Callable[[], datetime]) -> None:
+        self.hold = hold
+        self.ended = False
+        self._ledger = ledger
+        self._now = now
+
+    def paid(self, reason: Reason, consumed: Consumed) -> NanoDollars:
+        """What the asker pays when it ends so."""
+        return outcome(reason, consumed, held_nano=self.hold.amount_nano).user_nano
+
+    async def end_in(self, tx: Tx, reason: Reason, consumed: Consumed) -> None:
+        """End it in the caller's transaction; the caller sets `ended` once that is committed."""
+        await books.end(tx, self.hold.key, reason, consumed, at=self._now())
+
+    async def end(self, reason: Reason, consumed: Consumed) -> None:
+        """End it, trying again while the database does not take it."""
+        for pause_s in (*PAUSES_S, None):
+            if self.ended:
+                return
+            try:
+                await self._ledger.end(self.hold.key, reason, consumed, at=self._now())
+                self.ended = True
+            except StorageError as error:
+                if pause_s is None:
+                    log.error("a charge could not be recorded and stays on hold until the next start: %s", error)
+                    return
+                await asyncio.sleep(pause_s)
