@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, Final
 
 from discord import app_commands
-from discord.utils import escape_markdown, format_dt
+from discord.utils import format_dt
 
 from bot import errors
 from bot.client import Bot
@@ -48,13 +48,18 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
+def _typed(text: str) -> str:
+    """The beginning of what somebody typed, as code, in which no Markdown and no mention works."""
+    return f"`{' '.join(text.replace('`', ' ').split())[:40] or ' '}`"
+
+
 def _unknown_model(error: errors.UnknownModel) -> str:
     known = _listed(error.known)
     return f"⚠️ There is no model `{error.model[:80]}` (any more). Please choose one of {known}."
 
 
 def _amount_wrong(error: errors.AmountWrong) -> str:
-    typed = f"“{escape_markdown(' '.join(error.text.split())[:40])}”"
+    typed = _typed(error.text)
     match error.problem:
         case "unreadable":
             return f"⚠️ {typed} is not an amount that I can read. Please write credits like `100`, `1,000` or `0.5`."
@@ -67,9 +72,9 @@ def _amount_wrong(error: errors.AmountWrong) -> str:
 
 
 def _unknown_zone(error: errors.UnknownTimeZone) -> str:
-    typed = escape_markdown(" ".join(error.name.split())[:40])
+    typed = _typed(error.name)
     close = f"Did you mean {_listed(error.close)}?" if error.close else "They are named like `Europe/Paris`."
-    return f"⚠️ I know no time zone “{typed}”. {close}"
+    return f"⚠️ I know no time zone {typed}. {close}"
 
 
 def _default_left_out(error: errors.DefaultLeftOut) -> str:

@@ -116,9 +116,11 @@ async def read_in_force(
     A server has at most 250 roles, so reading the allowances of all of them costs less than naming the member's.
     """
     rows = await tx.fetch_all(
-        "SELECT target_kind, target_id, kind, amount_nano, period FROM allowances WHERE scope_id = ?"
-        " AND (target_kind IN ('default', 'role') OR (target_kind = 'member' AND target_id = ?))",
-        (scope_id, user_id),
+        "SELECT target_kind, target_id, kind, amount_nano, period FROM allowances"
+        " WHERE scope_id = ? AND target_kind IN ('default', 'role')"
+        " UNION ALL SELECT target_kind, target_id, kind, amount_nano, period FROM allowances"
+        " WHERE scope_id = ? AND target_kind = 'member' AND target_id = ?",
+        (scope_id, scope_id, user_id),
     )
     found = {(row["target_kind"], row["target_id"]): row for row in rows}
     member, default = found.get(("member", user_id)), found.get(("default", 0))

@@ -5,8 +5,9 @@ the hold ends, once, in the transaction that writes its entry. `end` and `grant`
 caller can join them with writes of other modules; `Ledger` runs them one by one.
 """
 
-import logging
+import asyncio
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, Literal
@@ -40,8 +41,7 @@ from bot.errors import (
 from bot.guilds import Decision, Logged, Target
 from bot.money import AMOUNT_LIMIT, NO_MONEY, CreditUnit, NanoDollars
 from bot.storage.database import Database, Row, Tx, Value
-
-log = logging.getLogger(__name__)
+from bot.storage.errors import StorageError
 
 BOT_SCOPE: Final = -1
 """The scope, in `month_totals` only, of everything the bot does."""
@@ -131,7 +131,18 @@ class Ledger:
             RequestEnded: that key's hold has ended before.
             StorageError: nothing was held.
         """
-        tried = await self._database.write(lambda tx: self._try(tx, request))
+        made: list[Hold] = []
+
+        async def attempt(tx: Tx) -> _Tried:
+            tried, new = await self._try(tx, request)
+            made.extend(new)
+            return tried
+
+        try:
+            tried = await self._database.write(attempt)
+        except asyncio.CancelledError:
+            await self._give_back(made)
+            raise
         for notice in tried.notices:
             self._notify(notice)
         if isinstance(tried.result, CreditsError):
@@ -139,8 +150,19 @@ class Ledger:
         return tried.result
 
     async def end(self, key: int, reason: Reason, consumed: Consumed = NOTHING, *, at: datetime) -> Ended:
-        """See the function `end`. StorageError: it has not ended, and has to be tried again."""
-        return await self._database.write(lambda tx: end(tx, key, reason, consumed, at=at))
+        """See the function `end`. Who is cancelled meanwhile still leaves the hold ended.
+
+        Raises:
+            LookupError: nothing was ever held under that key.
+            StorageError: it has not ended, and has to be tried again.
+        """
+        try:
+            return await self._database.write(lambda tx: end(tx, key, reason, consumed, at=at))
+        except asyncio.CancelledError:
+            # Cancelled before its turn it did not run, and nobody else would end the hold before the next start.
+            with suppress(StorageError, LookupError):
+                await self._database.write(lambda tx: end(tx, key, reason, consumed, at=at))
+            raise
 
     async def adopt(self, keys: Collection[int]) -> frozenset[int]:
         """Make the open holds of an earlier run this run's, because their requests go on; those that are still open.
@@ -175,24 +197,38 @@ class Ledger:
             lambda tx: read_standing(tx, scope_id, user_id, role_ids, at=at, limits=self._limits)
         )
 
-    async def _try(self, tx: Tx, request: HoldRequest) -> _Tried:
+    async def _give_back(self, made: list[Hold]) -> None:
+        """End the hold that was made for a caller who was cancelled while it waited, and so never heard of it.
+
+        Writes run in the order in which they came, so `made` is final when this one has its turn.
+        """
+
+        async def release(tx: Tx) -> None:
+            for hold in made:
+                await end(tx, hold.key, "unsent", at=hold.at)
+
+        with suppress(StorageError, LookupError):
+            await self._database.write(release)
+
+    async def _try(self, tx: Tx, request: HoldRequest) -> tuple[_Tried, tuple[Hold, ...]]:
+        """The attempt, and the hold that it made: none where there was one of that key already."""
         standing = await read_standing(
             tx, request.scope_id, request.user_id, request.role_ids, at=request.at, limits=self._limits
         )
         known = await _known(tx, request, standing)
         if known is not None:
-            return _Tried(result=known)
+            return _Tried(result=known), ()
         ceilings = await self._ceilings(tx, request)
         least = request.cost(request.units_minimum)
         refusal = _refusal(standing, least) or _over_ceiling(ceilings, least, request.at)
         if isinstance(refusal, CeilingReached):
             refusing = [one for one in ceilings if one.room_nano < least]
-            return _Tried(result=refusal, notices=await _notice(tx, refusing, least, request.at))
+            return _Tried(result=refusal, notices=await _notice(tx, refusing, least, request.at)), ()
         if refusal is not None:
-            return _Tried(result=refusal)
+            return _Tried(result=refusal), ()
         hold = _cut_to_fit(request, standing, ceilings)
         await self._insert(tx, request, hold)
-        return _Tried(result=hold, notices=await _notice(tx, ceilings, hold.amount_nano, request.at))
+        return _Tried(result=hold, notices=await _notice(tx, ceilings, hold.amount_nano, request.at)), (hold,)
 
     async def _ceilings(self, tx: Tx, request: HoldRequest) -> tuple[_Ceiling, ...]:
         """The ceilings that are set for where the request comes from. Direct messages have the bot's alone."""
@@ -342,8 +378,8 @@ _GRANTS: Final = (
 async def _known(tx: Tx, request: HoldRequest, standing: Standing) -> Hold | RequestEnded | None:
     """What an earlier attempt with the same key left: its open hold, or its entry."""
     row = await tx.fetch_one(
-        "SELECT 0 AS ended, units, from_allowance_nano, from_grant_nano FROM holds WHERE request_id = ?"
-        " UNION ALL SELECT 1, 0, 0, 0 FROM entries WHERE entry_id = ?",
+        "SELECT 0 AS ended, asked_at_us, units, from_allowance_nano, from_grant_nano FROM holds WHERE request_id = ?"
+        " UNION ALL SELECT 1, 0, 0, 0, 0 FROM entries WHERE entry_id = ?",
         (request.key, request.key),
     )
     if row is None:
@@ -352,6 +388,7 @@ async def _known(tx: Tx, request: HoldRequest, standing: Standing) -> Hold | Req
         return RequestEnded(f"request {request.key} has ended")
     return Hold(
         key=request.key,
+        at=from_us(row["asked_at_us"]),
         units=row["units"],
         from_allowance_nano=NanoDollars(row["from_allowance_nano"]),
         from_grant_nano=NanoDollars(row["from_grant_nano"]),
@@ -397,6 +434,7 @@ def _cut_to_fit(request: HoldRequest, standing: Standing, ceilings: Collection[_
     from_grant = NanoDollars(amount - from_allowance)
     return Hold(
         key=request.key,
+        at=request.at,
         units=units,
         from_allowance_nano=from_allowance,
         from_grant_nano=from_grant,

@@ -188,7 +188,6 @@ def day_start(day: date, zone: ZoneInfo) -> datetime:
     before = midnight.replace(fold=1).astimezone(UTC)
     while instant - before > _SECOND:
         middle = before + (instant - before) // 2 // _SECOND * _SECOND
-        middle = max(middle, before + _SECOND)
         if middle.astimezone(zone).date() < day:
             before = middle
         else:

@@ -123,12 +123,13 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hold:
-    """Money set apart for one request. `units` may be fewer than wanted: what can be paid for.
+    """Money set apart for one request, asked `at`. `units` may be fewer than wanted: what can be paid for.
 
     `standing` is the account with this hold in it.
     """
 
     key: int
+    at: datetime
     units: int
     from_allowance_nano: NanoDollars
     from_grant_nano: NanoDollars

@@ -1,8 +1,10 @@
 """Rules of the ledger, by example, over a real database."""
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -96,6 +98,58 @@ async def test_a_hold_ends_once_however_often_it_is_tried(books: Books):
     assert second.entry == first.entry
     assert await books.left() == (880, 0)
     assert not (await books.checked()).differences
+
+
+class Gate:
+    """An operation that keeps what runs in its group from being committed, and what comes after from its turn."""
+
+    def __init__(self, books: Books) -> None:
+        self.reached, self.opened = asyncio.Event(), asyncio.Event()
+        self.write = asyncio.create_task(books.database.write(self._wait))
+
+    async def _wait(self, _: Tx) -> None:
+        self.reached.set()
+        await self.opened.wait()
+
+
+async def cancelled(books: Books, work: Coroutine[Any, Any, object], *, started: bool) -> None:
+    """Cancels `work` while its write waits for its turn, or has run and waits for its commit."""
+    first = Gate(books)
+    await first.reached.wait()
+    task = asyncio.create_task(work)
+    await asyncio.sleep(0)  # it has queued its write
+    second = Gate(books)
+    await asyncio.sleep(0)
+    if started:
+        first.opened.set()
+        await second.reached.wait()  # in one group, after the work's write
+    task.cancel()
+    await asyncio.sleep(0)
+    first.opened.set()
+    second.opened.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.gather(first.write, second.write)
+
+
+@pytest.mark.parametrize("started", [True, False])
+async def test_who_is_cancelled_while_holding_leaves_nothing_on_hold(books: Books, started: bool):
+    await cancelled(books, books.ledger.hold(request(1, 300)), started=started)
+    checked = await books.checked()
+    assert (checked.open_holds, checked.entries, checked.differences) == (0, int(started), ())
+
+
+async def test_who_is_cancelled_while_asking_again_leaves_the_first_ones_hold(books: Books):
+    await books.ledger.hold(request(1, 300))
+    await cancelled(books, books.ledger.hold(request(1, 300)), started=True)
+    assert (await books.checked()).open_holds == 1
+
+
+@pytest.mark.parametrize("started", [True, False])
+async def test_who_is_cancelled_while_settling_has_settled(books: Books, started: bool):
+    await books.ledger.hold(request(1, 300))
+    await cancelled(books, books.ledger.end(1, "finished", consumed(120), at=NOW), started=started)
+    assert await books.left() == (880, 0)
 
 
 async def test_what_was_never_held_cannot_end(books: Books):
@@ -196,6 +250,8 @@ async def test_who_is_blocked_is_refused_in_spite_of_grants(books: Books):
     with pytest.raises(MemberBlocked) as raised:
         await books.ledger.hold(request(1, 1))
     assert (raised.value.source, raised.value.scope_id) == ("member", SERVER)
+    standing = await books.ledger.standing(SERVER, ANN, (), at=NOW)
+    assert (standing.room_nano, standing.left_nano, standing.grants_left_nano) == (0, 0, 500)
     assert (await books.ledger.hold(request(2, 1, user_id=BEN))).amount_nano == 1
 
 
@@ -238,6 +294,9 @@ async def test_one_servers_ceiling_is_not_anothers_nor_that_of_direct_messages(b
     await books.ledger.hold(request(1, 1_000))
     for key, scope_id in ((2, SERVER + 1), (3, DIRECT_SCOPE)):
         assert (await books.ledger.hold(request(key, 1_000, scope_id=scope_id))).amount_nano == 1_000
+    assert (await books.ledger.hold(request(4, 1_000, scope_id=DIRECT_SCOPE))).amount_nano == 1_000
+    with pytest.raises(CeilingReached):
+        await books.ledger.hold(request(5, 1, scope_id=SERVER + 1))
 
 
 async def test_the_bots_ceiling_counts_everything(books: Books):
@@ -422,3 +481,26 @@ async def test_what_one_server_decides_holds_in_no_other(books: Books):
 
 def test_the_tests_limits_are_the_operators():
     assert limits().member == a_day(1_000)
+
+
+@pytest.mark.parametrize(
+    ("sql", "params", "index"),
+    [
+        (ledger_module._WINDOWED, (SERVER, ANN, 0, 1) * 2, "entries USING COVERING INDEX entries_by_account"),
+        (ledger_module._WINDOWED, (SERVER, ANN, 0, 1) * 2, "holds USING INDEX holds_by_account"),
+        ("SELECT * FROM holds WHERE request_id = ?", (1,), "holds USING INDEX sqlite_autoindex"),
+        (
+            "SELECT * FROM entries WHERE scope_id = ? AND entry_id > ? ORDER BY entry_id LIMIT 500",
+            (SERVER, 5),
+            "entries USING INDEX entries_in_order",
+        ),
+        (
+            "SELECT * FROM entries WHERE scope_id = ? AND user_id = ? ORDER BY asked_at_us DESC, entry_id DESC LIMIT 9",
+            (SERVER, ANN),
+            "entries USING INDEX entries_by_account",
+        ),
+    ],
+)
+async def test_what_is_asked_often_is_found_by_an_index(books: Books, sql: str, params: tuple[int, ...], index: str):
+    rows = await books.database.read(lambda tx: tx.fetch_all(f"EXPLAIN QUERY PLAN {sql}", params))
+    assert any(index in row["detail"] for row in rows), [row["detail"] for row in rows]

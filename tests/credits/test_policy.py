@@ -80,6 +80,10 @@ def test_of_two_roles_the_better_allowance_counts(better: Allowance, worse: Allo
     assert applied(None, {1: better, 2: worse}, None).allowance == better
 
 
+def test_of_roles_with_the_same_allowance_the_lowest_id_is_named():
+    assert applied(None, {9: a_day(5), 3: a_day(5), 7: a_day(5)}, None).role_id == 3
+
+
 @given(st.none() | allowances, some_roles, st.none() | allowances)
 def test_the_rule_that_applies_is_one_that_is_set_and_no_role_has_a_better_one(
     member: Allowance | None, roles: dict[int, Allowance], server: Allowance | None

@@ -89,6 +89,7 @@ CREATE TABLE entries (
 -- The first serves every hold: what an account spent in a period, from the index alone.
 CREATE INDEX entries_by_account ON entries (scope_id, user_id, asked_at_us, from_allowance_nano);
 CREATE INDEX entries_by_scope ON entries (scope_id, asked_at_us);
+CREATE INDEX entries_in_order ON entries (scope_id, entry_id);
 
 -- Balances, kept in the transactions that change them; `python -m bot ledger check` recomputes them.
 -- spent_nano is everything ever paid from allowances, held_* what holds have set apart, grant_nano what is left of

@@ -1,0 +1,328 @@
+"""`/settings`: what a server's admins decide for their server. They only narrow what the operator allows."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final, Literal, TypeAlias
+from zoneinfo import ZoneInfo
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+from discord.utils import format_dt
+
+from bot.answers.history import Mode
+from bot.client import Bot
+from bot.credits.policy import Period, period_bounds, zone_names
+from bot.errors import DefaultLeftOut, NothingChosen
+from bot.guilds import PERSONA_LIMIT, GuildSettings, SettingsChange, find_zone
+from cogs.ask import Interaction
+from cogs.decisions import SETTING_NAMES, answer, check_log_channel, decided, setting_words
+from cogs.usage import require_manager
+
+ZONES_SUGGESTED: Final = 25
+"""Discord's limit for the choices of an autocomplete."""
+FORM_S: Final = 15 * 60
+PERSONA_SHOWN: Final = 300
+PERSONA_LINES: Final = 10
+"""Characters and lines of the persona that `show` quotes; `/settings persona` has the rest."""
+
+Edit: TypeAlias = Callable[[GuildSettings], GuildSettings]
+
+_PERIODS: Final[tuple[Period, ...]] = ("day", "week", "month")
+
+
+class PostedIn(app_commands.Transformer):
+    """A channel as Discord sends it: whether the bot sees it, and may write there, we say in words of our own."""
+
+    @property
+    def type(self) -> discord.AppCommandOptionType:
+        return discord.AppCommandOptionType.channel
+
+    @property
+    def channel_types(self) -> list[discord.ChannelType]:
+        kinds = discord.ChannelType
+        return [kinds.text, kinds.news, kinds.public_thread, kinds.private_thread, kinds.news_thread]
+
+    async def transform(self, _: Interaction, value: discord.Object, /) -> int:  # type: ignore[override]  # our client
+        """The channel's id."""
+        return value.id
+
+
+LogChannel: TypeAlias = app_commands.Transform[int, PostedIn]
+
+
+@app_commands.guild_only()
+@app_commands.allowed_installs(guilds=True, users=False)
+@app_commands.default_permissions(manage_guild=True)
+class SettingsCog(commands.GroupCog, group_name="settings", group_description="How I work in this server"):
+    """Each command asks for Manage Server itself: a server's override of Discord's check lets nobody else through."""
+
+    def __init__(self, bot: Bot) -> None:
+        self.bot = bot
+        self.services = bot.services
+        catalog = bot.services.catalog
+        self.operator_model = bot.services.settings.default_model or catalog.default.id
+        app_commands.choices(
+            model=[app_commands.Choice(name=model.choice_name, value=model.id) for model in catalog.chat_models]
+        )(self.default_model)
+
+    async def cog_load(self) -> None:
+        self.bot.add_dynamic_items(ModelSelect)
+
+    async def cog_unload(self) -> None:
+        self.bot.remove_dynamic_items(ModelSelect)
+
+    @app_commands.command(description="What is decided for this server")
+    async def show(self, interaction: Interaction) -> None:
+        guild = await self._begin(interaction)
+        settings = await self.services.guilds.settings(guild.id)
+        lines = [f"### Settings of {discord.utils.escape_markdown(guild.name)}"]
+        for name, words in SETTING_NAMES.items():
+            value = setting_words(name, getattr(settings, name))
+            note = f" (`{self.operator_model}`)" if name == "default_model" and settings.default_model is None else ""
+            lines.append(f"- {words[0].upper()}{words[1:]}: **{value}**{note}")
+        if settings.persona is not None:
+            lines.append(_quoted(settings.persona))
+        lines.append("-# Credits are decided with `/quota`, who shares a memory in one channel with `/history mode`.")
+        await interaction.followup.send("\n".join(lines), ephemeral=True)
+
+    @app_commands.command(name="log-channel", description="Where changes of credits and settings are posted")
+    @app_commands.describe(channel="I must be able to write there; leave it out to post nowhere")
+    async def log_channel(self, interaction: Interaction, channel: LogChannel | None = None) -> None:
+        guild = await self._begin(interaction)
+        if channel is not None:
+            check_log_channel(guild, channel)
+        await self._change(interaction, guild, lambda now: replace(now, log_channel_id=channel))
+
+    @app_commands.command(name="time-zone", description="Whose midnight begins a new day for credits here")
+    @app_commands.describe(zone="Such as Europe/Paris; type to search")
+    async def time_zone(self, interaction: Interaction, zone: app_commands.Range[str, 1, 100]) -> None:
+        guild = await self._begin(interaction)
+        name = find_zone(zone)
+        await self._change(interaction, guild, lambda now: replace(now, time_zone=name), said=_periods)
+
+    @time_zone.autocomplete("zone")
+    async def suggest_zones(self, _: Interaction, typed: str) -> list[app_commands.Choice[str]]:
+        now = datetime.now(UTC)
+        return [
+            app_commands.Choice(name=f"{name} ({now.astimezone(ZoneInfo(name)):%a %H:%M} there now)", value=name)
+            for name in matching_zones(typed)
+        ]
+
+    @app_commands.command(name="default-model", description="Which model answers when nobody chooses one")
+    @app_commands.describe(model="Leave it out for the operator's choice")
+    async def default_model(self, interaction: Interaction, model: str | None = None) -> None:
+        guild = await self._begin(interaction)
+        chosen = None if model is None else self.services.catalog.chat_model(model).id
+
+        def edit(now: GuildSettings) -> GuildSettings:
+            now.check_model(chosen or self.operator_model)
+            return replace(now, default_model=chosen)
+
+        await self._change(interaction, guild, edit)
+
+    @app_commands.command(name="allowed-models", description="Which models members can choose here")
+    async def allowed_models(self, interaction: Interaction) -> None:
+        guild = await self._begin(interaction)
+        settings = await self.services.guilds.settings(guild.id)
+        await interaction.followup.send(
+            f"Which models may members of this server use? Now: **"
+            f"{setting_words('allowed_models', settings.allowed_models)}**",
+            view=self._model_view(settings),
+            ephemeral=True,
+        )
+
+    @app_commands.command(description="How I present myself and answer here, in your words")
+    async def persona(self, interaction: Interaction) -> None:
+        guild_id = require_manager(interaction)
+        settings = await self.services.guilds.settings(guild_id)
+        await interaction.response.send_modal(PersonaForm(self, settings.persona))
+
+    @app_commands.command(description="Whether members can order pictures here")
+    @app_commands.describe(pictures="on or off")
+    @app_commands.rename(pictures="allowed")
+    async def images(self, interaction: Interaction, pictures: Literal["on", "off"]) -> None:
+        guild = await self._begin(interaction)
+        await self._change(interaction, guild, lambda now: replace(now, images=pictures == "on"))
+
+    @app_commands.command(description="How channels remember where nobody chose with /history mode")
+    @app_commands.describe(mode="shared: one memory for everyone; personal: one each; off: none; left out: my own way")
+    async def memory(self, interaction: Interaction, mode: Mode | None = None) -> None:
+        guild = await self._begin(interaction)
+        await self._change(interaction, guild, lambda now: replace(now, memory=mode))
+
+    async def allow(self, interaction: Interaction, guild: discord.Guild, chosen: list[str]) -> None:
+        """Let members choose among these models. All of them stand for whatever the operator will offer, too.
+
+        Raises:
+            NothingChosen, UnknownModel, DefaultLeftOut: nothing is changed.
+        """
+        if not chosen:
+            raise NothingChosen
+        wanted = {self.services.catalog.chat_model(name).id for name in chosen}
+        offered = [model.id for model in self.services.catalog.chat_models]
+        allowed = () if wanted >= set(offered) else tuple(name for name in offered if name in wanted)
+
+        def edit(now: GuildSettings) -> GuildSettings:
+            default = now.default_model or self.operator_model
+            if allowed and default not in allowed:
+                raise DefaultLeftOut(default, allowed)
+            return replace(now, allowed_models=allowed)
+
+        await self._change(interaction, guild, edit)
+
+    async def set_persona(self, interaction: Interaction, text: str) -> None:
+        """Empty stands for the operator's.
+
+        Raises:
+            PromptTooLong: over PERSONA_LIMIT.
+        """
+        guild = await self._begin(interaction)
+        persona = text.strip() or None
+        await self._change(interaction, guild, lambda now: replace(now, persona=persona), said=_cost_of_persona)
+
+    async def _begin(self, interaction: Interaction) -> discord.Guild:
+        """The server, once it is sure that the asker may decide here."""
+        require_manager(interaction)
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        assert interaction.guild is not None
+        return interaction.guild
+
+    async def _change(
+        self,
+        interaction: Interaction,
+        guild: discord.Guild,
+        edit: Edit,
+        *,
+        said: Callable[[GuildSettings], list[str]] = lambda _: [],
+    ) -> None:
+        """Change the settings, post it, and say what is different now; `said` adds what follows from it."""
+        decision = decided(interaction)
+        change = await self.services.guilds.change(guild.id, edit, decision)
+        lines = [_changed_words(name, change) for name in change.changed] or ["Nothing has changed: it was so before."]
+        lines += said(change.after)
+        if not change.changed:
+            await interaction.followup.send("\n".join(lines), ephemeral=True)
+            return
+        logged = (await self.services.guilds.log(guild.id, before=decision.key + 1, limit=1))[0]
+        await answer(interaction, guild, lines, logged, change.before, change.after)
+
+    def _model_view(self, settings: GuildSettings) -> discord.ui.View:
+        models = self.services.catalog.chat_models
+        options = [
+            discord.SelectOption(
+                label=model.id,
+                description=model.choice_name,
+                value=model.id,
+                default=not settings.allowed_models or model.id in settings.allowed_models,
+            )
+            for model in models
+        ]
+        view = discord.ui.View(timeout=None)
+        view.add_item(
+            discord.ui.Select(custom_id="settings:models", min_values=1, max_values=len(options), options=options)
+        )
+        view.stop()  # only its looks are wanted: `ModelSelect` answers
+        return view
+
+
+def matching_zones(typed: str) -> list[str]:
+    """Names in which what was typed occurs, with spaces for underscores: those that begin with it first."""
+    wanted = "_".join(typed.split()).casefold()
+    found = [name for name in zone_names() if wanted in name.casefold()]
+
+    def rank(name: str) -> tuple[bool, bool, str]:
+        folded = name.casefold()
+        return not folded.rpartition("/")[2].startswith(wanted), not folded.startswith(wanted), name
+
+    return sorted(found, key=rank)[:ZONES_SUGGESTED]
+
+
+def _changed_words(name: str, change: SettingsChange) -> str:
+    before, after = (setting_words(name, getattr(settings, name)) for settings in (change.before, change.after))
+    words = SETTING_NAMES[name]
+    return f"✅ {words[0].upper()}{words[1:]}: {before} → **{after}**"
+
+
+def _quoted(text: str) -> str:
+    """The beginning of a text as a quote in which no Markdown and no mention works."""
+    beginning = "\n".join(text[:PERSONA_SHOWN].splitlines()[:PERSONA_LINES])
+    shown = discord.utils.escape_mentions(discord.utils.escape_markdown(beginning))
+    more = "…" if len(beginning) < len(text) else ""
+    return "\n".join(f"> {line}" for line in f"{shown}{more}".splitlines())
+
+
+def _periods(settings: GuildSettings) -> list[str]:
+    """When the periods of allowances end by that clock."""
+    now = datetime.now(UTC)
+    lines = [f"It is {format_dt(now, 't')} for you, and {now.astimezone(settings.zone):%H:%M} there. Now these end:"]
+    for period in _PERIODS:
+        _, end = period_bounds(period, now, settings.zone)
+        assert end is not None
+        lines.append(f"- this {period}: {format_dt(end, 'f')} ({format_dt(end, 'R')})")
+    lines.append("-# What was spent keeps its time: it counts in the day, week or month in which it now lies.")
+    return lines
+
+
+def _cost_of_persona(settings: GuildSettings) -> list[str]:
+    return [] if settings.persona is None else ["-# It is sent, and paid for, with every question that is asked here."]
+
+
+class ModelSelect(
+    discord.ui.DynamicItem[discord.ui.Select[discord.ui.View]],
+    template=r"settings:models",
+):
+    """Takes the choice of allowed models, whichever process showed it."""
+
+    @classmethod
+    async def from_custom_id(  # type: ignore[override]  # our own client's type
+        cls, _: Interaction, item: discord.ui.Item[discord.ui.View], __: "re.Match[str]", /
+    ) -> "ModelSelect":
+        assert isinstance(item, discord.ui.Select)
+        return cls(item)
+
+    async def callback(self, interaction: Interaction) -> None:  # type: ignore[override]  # as above
+        try:
+            require_manager(interaction)
+            await interaction.response.defer(ephemeral=True, thinking=True)
+            cog = interaction.client.get_cog(SettingsCog.__cog_name__)
+            assert isinstance(cog, SettingsCog)
+            assert interaction.guild is not None
+            await cog.allow(interaction, interaction.guild, self.item.values)
+        except Exception as error:  # noqa: BLE001 - discord.py would only log it: the one door takes whatever comes
+            await interaction.client.report(interaction, error)
+
+
+class PersonaForm(discord.ui.Modal, title="Persona in this server"):
+    """The server's persona, to be changed; emptied, the operator's counts again."""
+
+    text: discord.ui.Label["PersonaForm"] = discord.ui.Label(
+        text="How I am to present myself and answer",
+        description="Sent with every question. Empty: as the bot's operator has written it.",
+        component=discord.ui.TextInput(
+            custom_id="persona",
+            style=discord.TextStyle.paragraph,
+            placeholder="You are the patient helper of a chess club. Answer beginners kindly and briefly.",
+            max_length=PERSONA_LIMIT,
+            required=False,
+        ),
+    )
+
+    def __init__(self, cog: SettingsCog, persona: str | None) -> None:
+        super().__init__(timeout=FORM_S)
+        self._cog = cog
+        assert isinstance(self.text.component, discord.ui.TextInput)
+        self.text.component.default = persona
+
+    async def on_submit(self, interaction: Interaction, /) -> None:  # type: ignore[override]  # our own client's type
+        assert isinstance(self.text.component, discord.ui.TextInput)
+        await self._cog.set_persona(interaction, self.text.component.value)
+
+    async def on_error(self, interaction: Interaction, error: Exception, /) -> None:  # type: ignore[override]  # as above
+        await interaction.client.report(interaction, error)
+
+
+async def setup(bot: Bot) -> None:
+    await bot.add_cog(SettingsCog(bot))
