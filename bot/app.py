@@ -1,12 +1,15 @@
 """Opens every resource, hands it down, closes it."""
 
 import asyncio
+import contextlib
 import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 import aiohttp
@@ -27,7 +30,7 @@ from bot.delivery.rest import DiscordRest
 from bot.errors import SettingsError, UnknownModel
 from bot.guilds import Guilds
 from bot.minitoolai.client import MiniToolAI, RetryPolicy, Timeouts
-from bot.money import CreditUnit
+from bot.money import CreditUnit, as_dollars
 from bot.ops.plotter import Plotter
 from bot.settings import Settings
 from bot.storage.database import Database
@@ -36,6 +39,10 @@ log = logging.getLogger(__name__)
 
 CLOSE_S: Final = 10.0
 """How long leaving Discord may take before the rest is closed all the same."""
+
+
+NOTICES_LIMIT: Final = 100
+"""How many words for the operator wait for a connection to Discord."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +60,7 @@ class Services:
     ledger: Ledger
     reports: Reports
     charts: Plotter
+    notices: asyncio.Queue[CeilingNotice]
 
 
 @asynccontextmanager
@@ -90,12 +98,19 @@ async def open_services(settings: Settings, *, now: Callable[[], float] = time.t
         rest = DiscordRest(
             api_url=settings.discord_api_url, token=settings.discord_token, session=session, limiter=Limiter()
         )
+        notices: asyncio.Queue[CeilingNotice] = asyncio.Queue(NOTICES_LIMIT)
+        ledger = Ledger(
+            database, limits=limits, unit=unit, run_id=uuid.uuid4().hex, notify=partial(_note_ceiling, notices)
+        )
+        await _resolve_crashed(ledger, now)
         answers = Answers(
             settings=settings,
             catalog=catalog,
             default_model=default_model,
             api=api,
             database=database,
+            ledger=ledger,
+            unit=unit,
             counter=counter,
             attachments=Attachments(
                 session,
@@ -117,15 +132,29 @@ async def open_services(settings: Settings, *, now: Callable[[], float] = time.t
             unit=unit,
             guilds=Guilds(database),
             allowances=Allowances(database),
-            ledger=Ledger(database, limits=limits, unit=unit, run_id=uuid.uuid4().hex, notify=_log_ceiling),
+            ledger=ledger,
             reports=Reports(database),
             charts=charts,
+            notices=notices,
         )
 
 
-def _log_ceiling(notice: CeilingNotice) -> None:
-    """Until somebody is told in Discord, the log says it."""
+async def _resolve_crashed(ledger: Ledger, now: Callable[[], float]) -> None:
+    """End what a process that died left on hold, before anything new is held."""
+    resolved = await ledger.resolve_crashed(at=datetime.fromtimestamp(now(), UTC))
+    if resolved.count:
+        log.warning(
+            "%d requests were under way when the bot died: their askers pay nothing, the API may have taken up to %s",
+            resolved.count,
+            as_dollars(resolved.provider_nano),
+        )
+
+
+def _note_ceiling(notices: asyncio.Queue[CeilingNotice], notice: CeilingNotice) -> None:
+    """To the log at once, and to the operator in Discord as soon as there is a connection."""
     log.warning("%d %% of the %s's monthly ceiling are used (%d)", notice.percent, notice.scope, notice.scope_id)
+    with contextlib.suppress(asyncio.QueueFull):  # so many that nobody would read them: the log has it
+        notices.put_nowait(notice)
 
 
 def _default_model(settings: Settings, catalog: Catalog) -> ChatModel:

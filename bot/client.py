@@ -21,7 +21,16 @@ log = logging.getLogger(__name__)
 Explain = Callable[[BaseException], str | None]
 """Words for the asker, or None for an error that has none and is ours to look into."""
 
-EXTENSIONS: Final = ("cogs.words", "cogs.ask", "cogs.history", "cogs.usage", "cogs.quota", "cogs.settings", "cogs.help")
+EXTENSIONS: Final = (
+    "cogs.words",
+    "cogs.ask",
+    "cogs.history",
+    "cogs.usage",
+    "cogs.quota",
+    "cogs.settings",
+    "cogs.help",
+    "cogs.operator",
+)
 """Loaded by name, since nothing in `bot` imports `cogs`."""
 
 INTENTS: Final = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)

@@ -55,7 +55,9 @@ def place_of(interaction: Interaction) -> Place:
 
 
 def asker_of(user: discord.User | discord.Member) -> Asker:
-    return Asker(id=user.id, name=shown_name(user.display_name))
+    """Who asks, with their roles where they are a member; Discord sends those along with all that a member does."""
+    roles = tuple(role.id for role in user.roles) if isinstance(user, discord.Member) else ()
+    return Asker(id=user.id, name=shown_name(user.display_name), role_ids=roles)
 
 
 def reference_to(attachment: discord.Attachment, message: discord.Message | None = None) -> AttachmentRef:
@@ -402,7 +404,13 @@ async def _ask_anew(interaction: Interaction, answer_id: int, *, carry_on: bool)
     await interaction.response.defer(thinking=True, ephemeral=private)
     surface = surface_of(interaction, private=private, place=place_of(interaction))
     repeat = services.answers.carry_on if carry_on else services.answers.again
-    await repeat(record, new_id=interaction.id, surface=surface, words=interaction.client.words_for)
+    await repeat(
+        record,
+        new_id=interaction.id,
+        asker=asker_of(interaction.user),
+        surface=surface,
+        words=interaction.client.words_for,
+    )
 
 
 async def _delete(interaction: Interaction, answer_id: int) -> None:

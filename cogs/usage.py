@@ -19,7 +19,7 @@ from bot.errors import NotPermitted
 from bot.ops.charts import Chart, describe
 from bot.ops.logging import log_context
 from bot.ops.plotter import ChartUnavailable
-from cogs.ask import Interaction, place_of
+from cogs.ask import Interaction, asker_of, place_of
 from cogs.usage_text import (
     IN_WORDS,
     SHOWN_CHARGES,
@@ -44,14 +44,12 @@ CSV_BYTES: Final = 8_000_000
 
 def scope_of(interaction: Interaction) -> int:
     """Whose rules apply: the server's where the bot is a member, else those of direct messages."""
-    place = place_of(interaction)
-    return place.guild_id if place.guild_id is not None and place.bot_present else DIRECT_SCOPE
+    return place_of(interaction).scope_id
 
 
 def role_ids_of(interaction: Interaction) -> frozenset[int]:
-    """The asker's roles in the server, which Discord sends along with every interaction."""
-    user = interaction.user
-    return frozenset(role.id for role in user.roles) if isinstance(user, discord.Member) else frozenset()
+    """The asker's roles in the server."""
+    return frozenset(asker_of(interaction.user).role_ids)
 
 
 def require_manager(interaction: Interaction) -> int:

@@ -6,6 +6,7 @@ the newest text, and none is sent for nothing. Where the text outgrows a message
 """
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final, Self
@@ -107,6 +108,7 @@ class Live:
         self._flight: _Flight | None = None
         self._failures = 0
         self._changed = asyncio.Event()
+        self._landed = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -123,6 +125,13 @@ class Live:
     def messages_shown(self) -> tuple[Sent, ...]:
         """The messages as they exist in Discord now."""
         return tuple(self._sent)
+
+    async def begins_to_show(self, timeout_s: float) -> bool:
+        """Whether a message shows something, after waiting for the first one to do so, or to fail, or for the time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._landed.wait()
+        return bool(self._sent)
 
     def add(self, text: str) -> None:
         """Let the answer grow; never waits. Raises the DeliveryError with which the writer ended, if it did."""
@@ -177,6 +186,8 @@ class Live:
             return
         except DeliveryError as error:
             self.failure = error
+        finally:
+            self._landed.set()
 
     async def _grow(self, number: int) -> None:
         creates = number >= len(self._sent)
@@ -265,6 +276,7 @@ class Live:
             self._uploads = tuple(kept for kept in self._uploads if not any(kept is gone for gone in state.uploads))
         self._shown[number : number + 1] = [replace(state, uploads=None)]
         self._sent[number : number + 1] = [sent]
+        self._landed.set()
 
     # Ending
 

@@ -76,6 +76,8 @@ TURNS_READ: Final = 200
 """The most turns of a memory that are looked at for one question. The token budget is used up long before."""
 USAGE_WAIT_S: Final = 2.0
 """How long the API may take to send its figures, or close, after it has said that the answer is finished."""
+FIRST_SHOWN_S: Final = 0.5
+"""How long an answer that has ended already waits for its first words to be shown before it is paid."""
 SILENCE_S: Final = 4.0
 """After so long without a word the reply says that the model is at it, and offers Stop."""
 BEGUN_WAIT_S: Final = 1.0
@@ -279,7 +281,7 @@ class Answers:
             raise Overloaded
 
     def _model(self, question: Question, guild: GuildSettings = DEFAULTS) -> ChatModel:
-        """The model asked for, else the server's, else the operator's; where that one is not allowed, the first that is.
+        """The model asked for, else the server's, else the operator's, else the first that the server allows.
 
         Raises:
             UnknownModel: the catalogue has it no more.
@@ -610,9 +612,9 @@ class Answers:
                 await begun
                 if isinstance(live.failure, MessageGone):
                     raise live.failure
-                # What nobody has seen a word of is shown first and paid then; what is being read is paid at once, so
-                # that its buttons know it from their first moment.
-                begun_to_show = bool(live.messages_shown)
+                # What is being read is paid and remembered before its last edit, so that its buttons, and the next
+                # question, find it. What nobody could see a word of yet is shown first: it may never be delivered.
+                begun_to_show = await live.begins_to_show(FIRST_SHOWN_S) if heard.parts else True
                 if begun_to_show:
                     remembered = await self._write_down(prepared, result, charge)
                 remember = remembered if begun_to_show else _is_remembered(prepared, result)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from bot.answers.footer import footer, memory_in_words
 from bot.answers.history import MemoryKey
 from bot.minitoolai.chat import Usage
-from bot.money import NanoDollars
+from bot.money import CreditUnit, NanoDollars
 
 USAGE = Usage(prompt_tokens=1_234, completion_tokens=56)
 SHARED = MemoryKey.shared(1)
@@ -20,16 +20,17 @@ def line(**changes: object) -> str:
         "estimated": False,
         "cost": NanoDollars(3_645_000),
         "memory": "no memory",
+        "unit": CreditUnit(nano=NanoDollars(1_000_000)),
     }
     return footer(**{**given, **changes})  # type: ignore[arg-type]
 
 
 def test_it_names_model_tokens_price_and_memory_in_one_line() -> None:
-    assert line() == "gpt-4o · 1,234 tokens in, 56 out · $0.003645 · no memory"
+    assert line() == "gpt-4o · 1,234 tokens in, 56 out · 3.645 credits ($0.003645) · no memory"
 
 
 def test_an_estimate_wears_its_mark_at_every_number() -> None:
-    assert line(estimated=True) == "gpt-4o · ≈1,234 tokens in, ≈56 out · ≈$0.003645 · no memory"
+    assert line(estimated=True) == "gpt-4o · ≈1,234 tokens in, ≈56 out · ≈3.645 credits ($0.003645) · no memory"
 
 
 def test_notes_follow_in_their_order() -> None:

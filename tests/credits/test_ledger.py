@@ -38,7 +38,7 @@ async def test_a_hold_sets_the_worst_case_apart_and_its_end_takes_what_was_used(
     )
     assert (ended.entry.prompt_tokens, ended.entry.completion_tokens, ended.entry.reason) == (4, 5, "finished")
     assert await books.left() == (880, 0)
-    assert hold.used_percent_after(ended) == 12
+    assert hold.used_percent_after(ended.entry.user_nano) == 12
     assert not (await books.checked()).differences
 
 

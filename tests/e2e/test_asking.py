@@ -123,7 +123,7 @@ async def test_a_private_answer_is_seen_by_its_asker_alone(house: House) -> None
 async def test_the_footer_names_model_tokens_exact_price_and_memory(house: House) -> None:
     house.api.script(Script("Yes.", usage=Tokens(prompt_tokens=1_001, completion_tokens=7)))
     answer = await house.answer_to(await house.dana.slash(house.channel, "ask", prompt="Is it?"))
-    assert footer_of(answer) == "-# gpt-4o-mini · 1,001 tokens in, 7 out · $0.00015435 · shared memory"
+    assert footer_of(answer) == "-# gpt-4o-mini · 1,001 tokens in, 7 out · 0.155 credits ($0.00015435) · shared memory"
     second = await house.answer_to(await house.noam.slash(house.channel, "ask", prompt="Is it, too?"))
     assert footer_of(second).endswith(" · shared memory, 1 turn")
 

@@ -1,0 +1,56 @@
+"""Tells the operator, by direct message, what only they can change."""
+
+import asyncio
+import logging
+
+import discord
+from discord.ext import commands
+
+from bot.client import Bot
+from bot.credits.values import CeilingNotice
+from bot.money import as_dollars
+
+log = logging.getLogger(__name__)
+
+
+def in_words(notice: CeilingNotice) -> str:
+    """`80 % of this month's ceiling for the whole bot ($50.00) are used. It begins anew …`"""
+    whose = "the whole bot" if notice.scope == "bot" else f"the server {notice.scope_id}"
+    resets = int(notice.resets_at.timestamp())
+    ceiling = as_dollars(notice.ceiling_nano)
+    if notice.percent >= 100:
+        return (
+            f"🛑 This month's ceiling for {whose} ({ceiling}) is reached. Questions are refused until <t:{resets}:f>, "
+            "or until you raise it in the bot's settings."
+        )
+    return f"⚠️ {notice.percent} % of this month's ceiling for {whose} ({ceiling}) are used. It ends <t:{resets}:R>."
+
+
+class Operator(commands.Cog):
+    """Owns the task that hands over notices; without OPERATOR_USER_ID they stay in the log."""
+
+    def __init__(self, bot: Bot) -> None:
+        self.bot = bot
+        self._task: asyncio.Task[None] | None = None
+
+    async def cog_load(self) -> None:
+        if self.bot.services.settings.operator_user_id is not None:
+            self._task = asyncio.create_task(self._tell(self.bot.services.settings.operator_user_id), name="notices")
+
+    async def cog_unload(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _tell(self, operator_id: int) -> None:
+        await self.bot.wait_until_ready()
+        while True:
+            notice = await self.bot.services.notices.get()
+            try:
+                operator = await self.bot.fetch_user(operator_id)
+                await operator.send(in_words(notice))
+            except discord.HTTPException as error:
+                log.warning("the operator could not be told: %s", error)
+
+
+async def setup(bot: Bot) -> None:
+    await bot.add_cog(Operator(bot))
