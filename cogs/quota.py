@@ -93,7 +93,7 @@ def _role_ids(member: discord.Member | discord.User) -> frozenset[int]:
     return frozenset(role.id for role in member.roles) if isinstance(member, discord.Member) else frozenset()
 
 
-@app_commands.guild_only()
+@app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
 @app_commands.allowed_installs(guilds=True, users=False)
 @app_commands.default_permissions(manage_guild=True)
 class QuotaCog(commands.GroupCog, group_name="quota", group_description="Who may spend how many credits here"):

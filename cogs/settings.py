@@ -53,7 +53,7 @@ class PostedIn(app_commands.Transformer):
 LogChannel: TypeAlias = app_commands.Transform[int, PostedIn]
 
 
-@app_commands.guild_only()
+@app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
 @app_commands.allowed_installs(guilds=True, users=False)
 @app_commands.default_permissions(manage_guild=True)
 class SettingsCog(commands.GroupCog, group_name="settings", group_description="How I work in this server"):
