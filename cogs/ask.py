@@ -368,16 +368,21 @@ def _moderates(interaction: Interaction) -> bool:
 
 async def _stop(interaction: Interaction, answer_id: int) -> None:
     answers = interaction.client.services.answers
+    at = place_of(interaction).channel_id
     if answers.is_open(answer_id):
-        answers.stop(answer_id, by=interaction.user.id, moderator=_moderates(interaction))
+        answers.stop(answer_id, by=interaction.user.id, at=at, moderator=_moderates(interaction))
         await interaction.response.defer()
         return
     closed = await answers.close_forgotten(
         answer_id,
         by=interaction.user.id,
+        at=at,
         moderator=_moderates(interaction),
         shown=interaction.message.content if interaction.message else "",
     )
+    if closed is None:
+        await interaction.response.defer()
+        return
     await interaction.response.edit_message(content=closed.content, view=_view_of(closed.buttons))
 
 
@@ -399,10 +404,11 @@ async def _more(interaction: Interaction, answer_id: int) -> None:
 
 async def _ask_anew(interaction: Interaction, answer_id: int, *, carry_on: bool) -> None:
     services = interaction.client.services
-    record = await services.answers.record_for(answer_id, by=interaction.user.id)
+    place = place_of(interaction)
+    record = await services.answers.record_for(answer_id, by=interaction.user.id, at=place.channel_id)
     private = record.question.private
     await interaction.response.defer(thinking=True, ephemeral=private)
-    surface = surface_of(interaction, private=private, place=place_of(interaction))
+    surface = surface_of(interaction, private=private, place=place)
     repeat = services.answers.carry_on if carry_on else services.answers.again
     await repeat(
         record,
@@ -415,15 +421,18 @@ async def _ask_anew(interaction: Interaction, answer_id: int, *, carry_on: bool)
 
 async def _delete(interaction: Interaction, answer_id: int) -> None:
     services = interaction.client.services
-    messages = await services.answers.delete(answer_id, by=interaction.user.id, moderator=_moderates(interaction))
+    place = place_of(interaction)
+    messages = await services.answers.delete(
+        answer_id, by=interaction.user.id, at=place.channel_id, moderator=_moderates(interaction)
+    )
     await interaction.response.defer()
     here = interaction.message.id if interaction.message else None
     await interaction.delete_original_response()
-    others = [place for place in messages if place[1] != here]
+    others = [other for other in messages if other[1] != here]
     if not others:
         return
     private = interaction.message is not None and interaction.message.flags.ephemeral
-    if private or not place_of(interaction).bot_present:
+    if private or not place.bot_present:
         # A button's token reaches the message with the button alone, and the bot's own routes none of these.
         await interaction.followup.send(LEFT_BEHIND_PRIVATE if private else LEFT_BEHIND, ephemeral=True)
         return

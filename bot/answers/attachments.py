@@ -296,9 +296,9 @@ def _webp_size(content: bytes) -> tuple[int, int] | None:
         return None
     match content[12:16]:
         case b"VP8X":
-            return _little(content[24:27]) + 1, _little(content[27:30]) + 1
+            return _little(content, 24, 27) + 1, _little(content, 27, 30) + 1
         case b"VP8L" if content[20] == 0x2F:
-            bits = _little(content[21:25])
+            bits = _little(content, 21, 25)
             return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
         case b"VP8 " if content[23:26] == b"\x9d\x01\x2a":
             width, height = struct.unpack_from("<HH", content, 26)
@@ -306,8 +306,11 @@ def _webp_size(content: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _little(content: bytes) -> int:
-    return int.from_bytes(content, "little")
+def _little(content: bytes, start: int, end: int) -> int:
+    """Raises IndexError where the file ends before `end`, whatever size its RIFF header claims."""
+    if len(content) < end:
+        raise IndexError
+    return int.from_bytes(content[start:end], "little")
 
 
 _READERS: Final = {"png": _png_size, "jpeg": _jpeg_size, "gif": _gif_size, "webp": _webp_size}

@@ -35,6 +35,8 @@ OVERDUE_S: Final = 15.0
 INSIST_S: Final = 30.0
 """So long the last edits are tried while Discord is unavailable."""
 INSIST_UPLOAD_S: Final = 90.0
+ABANDON_S: Final = 10.0
+"""So long it is tried to close an answer that something unforeseen ended."""
 FAILURES_BORNE: Final = 5
 """So many growth edits in a row may fail."""
 PAUSE_S: Final = 0.5
@@ -134,8 +136,12 @@ class Live:
         return bool(self._sent)
 
     def add(self, text: str) -> None:
-        """Let the answer grow; never waits. Raises the DeliveryError with which the writer ended, if it did."""
-        if self.failure is not None:
+        """Let the answer grow; never waits.
+
+        Raises the DeliveryError with which the writer ended, if it did and there is no hope: where Discord is only
+        unavailable, `finish` tries again.
+        """
+        if self.failure is not None and not isinstance(self.failure, DeliveryUnavailable):
             raise self.failure
         self._parts.append(text)
         self._changed.set()
@@ -172,6 +178,21 @@ class Live:
         self._finished = True
         self.failure = None
         return tuple(self._sent)
+
+    async def abandon(self, *, notice: str, buttons: tuple[Button, ...]) -> None:
+        """Take the mark and Stop from the last message that wears them, in place of a `finish` that failed.
+
+        Uses nothing but what is shown already, for nobody knows what failed. Best effort, for at most `ABANDON_S`.
+        """
+        self._ending = True
+        await self._end_writer()
+        if not self._shown or self._stop not in self._shown[-1].buttons:
+            return
+        text = self._shown[-1].content.rpartition("\n")[0]
+        closed = Outgoing(content=_compose(text, notice), buttons=buttons)
+        with contextlib.suppress(DeliveryError, TimeoutError):
+            async with asyncio.timeout(ABANDON_S):
+                await self._surface.write(len(self._shown) - 1, lambda: closed, Urgency.FINAL)
 
     # Growing
 

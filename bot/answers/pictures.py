@@ -60,7 +60,12 @@ class PictureAddresses:
             if error.status in (403, 404):
                 self._remember_gone(channel_id, message_id)
             return {}
-        return {int(attachment["id"]): str(attachment["url"]) for attachment in message.get("attachments", ())}
+        forwarded = [snapshot.get("message", {}) for snapshot in message.get("message_snapshots", ())]
+        return {
+            int(attachment["id"]): str(attachment["url"])
+            for carrier in (message, *forwarded)
+            for attachment in carrier.get("attachments", ())
+        }
 
     def _remember_gone(self, channel_id: int, message_id: int) -> None:
         self._gone[channel_id, message_id] = None

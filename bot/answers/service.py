@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -32,8 +32,8 @@ from bot.credits.values import Hold, HoldRequest
 from bot.delivery.messages import Button, Outgoing, Sent, Surface, Upload
 from bot.errors import (
     AttachmentRefused,
-    BotError,
     DeliveryError,
+    DeliveryForbidden,
     MessageGone,
     NothingToRepeat,
     NotPermitted,
@@ -46,6 +46,7 @@ from bot.errors import (
     ProviderOutOfCredit,
     ProviderUnreachable,
     StreamFailed,
+    TokenExpired,
 )
 from bot.guilds import DEFAULTS, GuildSettings
 from bot.minitoolai.chat import ChatRequest, Finished, TextDelta, Usage
@@ -110,6 +111,7 @@ _NOTICES: Final[dict[Ending, str]] = {
     "stopped": "⏹️ Stopped.",
     "restart": "⚠️ Cut off: I am being restarted. Please press Regenerate in a minute.",
 }
+ABANDONED: Final = "⚠️ Cut off: something went wrong on my side."
 _REMEMBERED: Final = frozenset({"finished", "length", "filtered", "stopped"})
 """What a later question is reminded of. An answer that failed is nobody's fault but ours, and is shown, not kept."""
 
@@ -166,6 +168,7 @@ class _Open:
     remembered in `halted`, and after it there is nothing to end."""
 
     asker_id: int
+    channel_id: int
     scope: asyncio.Timeout | None = None
     halted: Literal["stopped", "restart"] | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -217,6 +220,18 @@ def ending_buttons(answer_id: int, *, may_continue: bool) -> tuple[Button, ...]:
         button("again", answer_id, "Regenerate", "🔁"),
         button("delete", answer_id, "Delete", "🗑️"),
     )
+
+
+@contextlib.asynccontextmanager
+async def _closed_on_failure(live: Live, answer_id: int) -> AsyncIterator[None]:
+    """Leave no reply that looks unfinished, whatever goes wrong; the one door says what it was."""
+    try:
+        yield
+    except (MessageGone, DeliveryForbidden, TokenExpired):
+        raise  # there is no message to close any more, or no way to it
+    except Exception:
+        await live.abandon(notice=ABANDONED, buttons=ending_buttons(answer_id, may_continue=False))
+        raise
 
 
 class Answers:
@@ -343,14 +358,17 @@ class Answers:
             count=lambda turn: turn_tokens(turn, self._counter),
         )
 
-    async def record_for(self, answer_id: int, *, by: int) -> AnswerRecord:
+    # The buttons. `at` is the channel in which one was pressed: one of another channel's answer is made up, and whoever
+    # moderates here has no say there.
+
+    async def record_for(self, answer_id: int, *, by: int, at: int) -> AnswerRecord:
         """The stored answer, for the person who asked for it: it is their memory and their money.
 
         Raises:
-            NothingToRepeat: it is not known any more.
+            NothingToRepeat: it is not known any more, or not in this channel.
             NotPermitted: `by` is somebody else.
         """
-        record = await self._record(answer_id)
+        record = await self._record(answer_id, at)
         if record.question.asker.id != by:
             raise NotPermitted("the person who asked")
         return record
@@ -359,26 +377,35 @@ class Answers:
         """Whether the answer is being given right now, by this process."""
         return answer_id in self._open
 
-    def stop(self, answer_id: int, *, by: int, moderator: bool) -> None:
+    def stop(self, answer_id: int, *, by: int, at: int, moderator: bool) -> None:
         """End an open answer; what was said stays. One that has ended already is fine.
 
         Raises:
+            NothingToRepeat: it is not in this channel.
             NotPermitted: neither who asked nor a moderator.
         """
         opened = self._open.get(answer_id)
         if opened is None:
             return
+        if opened.channel_id != at:
+            raise NothingToRepeat
         _require(by == opened.asker_id or moderator)
         opened.halt("stopped")
 
-    async def close_forgotten(self, answer_id: int, *, by: int, moderator: bool, shown: str) -> Outgoing:
+    async def close_forgotten(
+        self, answer_id: int, *, by: int, at: int, moderator: bool, shown: str
+    ) -> Outgoing | None:
         """What to show in place of an answer that looks unfinished, though no process is writing it any more.
+
+        None: it got its last edit while the press was on its way, and `shown` is older than that.
 
         Raises:
             NothingToRepeat, NotPermitted.
         """
-        record = await self._record(answer_id)
+        record = await self._record(answer_id, at)
         _require(by == record.question.asker.id or moderator)
+        if record.messages:  # known only once the last edit is done
+            return None
         if record.state == "running":
             record = replace(record, state="cut", updated_at=_now())
             await self._database.write(lambda tx: store.save_answer(tx, record))
@@ -386,15 +413,15 @@ class Answers:
         notice = "⚠️ Cut off: I was interrupted while writing this."
         return Outgoing(content=f"{text}\n{notice}".strip(), buttons=ending_buttons(answer_id, may_continue=False))
 
-    async def delete(self, answer_id: int, *, by: int, moderator: bool) -> tuple[tuple[int, int], ...]:
+    async def delete(self, answer_id: int, *, by: int, at: int, moderator: bool) -> tuple[tuple[int, int], ...]:
         """Forget an answer and its turn; returns its messages as (channel id, message id) for the caller to delete.
 
         Raises:
             NothingToRepeat, NotPermitted.
         """
-        record = await self._record(answer_id)
+        record = await self._record(answer_id, at)
         _require(by == record.question.asker.id or moderator)
-        self.stop(answer_id, by=by, moderator=moderator)
+        self.stop(answer_id, by=by, at=at, moderator=moderator)
 
         async def forget(tx: Tx) -> None:
             await store.delete_answer(tx, answer_id)
@@ -414,29 +441,35 @@ class Answers:
             async with asyncio.timeout(CLOSE_S):
                 await self._all_ended.wait()
 
-    async def _record(self, answer_id: int) -> AnswerRecord:
+    async def _record(self, answer_id: int, channel_id: int) -> AnswerRecord:
         """What is stored of an answer; its buttons can be pressed a moment before that is written."""
         if opened := self._open.get(answer_id):
+            if opened.channel_id != channel_id:
+                raise NothingToRepeat
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(RECORD_WAIT_S):
                     await opened.ended.wait()
         record = await self._history.answer(answer_id)
-        if record is None:
+        if record is None or record.question.place.channel_id != channel_id:
             raise NothingToRepeat
         return record
 
     # The journey
 
     async def _give(self, job: _Job, surface: Surface, words: Words) -> None:
+        question = job.question
+        if question.id in self._open:
+            log.info("the same question came twice: it is being answered already")
+            return
         self._check_load()
-        opened = self._open[job.question.id] = _Open(asker_id=job.question.asker.id)
+        opened = self._open[question.id] = _Open(asker_id=question.asker.id, channel_id=question.place.channel_id)
         self._all_ended.clear()
         try:
             prepared = await self._prepare(job)
             charge = Charge(self._ledger, await self._hold(prepared), now=self._moment)
             await self._converse(prepared.within(charge.hold), charge, opened, surface, words)
         finally:
-            del self._open[job.question.id]
+            del self._open[question.id]
             opened.ended.set()
             if not self._open:
                 self._all_ended.set()
@@ -603,9 +636,12 @@ class Answers:
         stop = replace(button("stop", answer_id, "Stop", "⏹️"), style="danger")
         remembered = False
         try:
-            async with Live(
-                surface, max_messages=self._settings.max_messages, stop=stop, heading=_heading(prepared.job)
-            ) as live:
+            async with (
+                Live(
+                    surface, max_messages=self._settings.max_messages, stop=stop, heading=_heading(prepared.job)
+                ) as live,
+                _closed_on_failure(live, answer_id),
+            ):
                 live.attach(prepared.uploads)
                 await self._listen(prepared, heard, live, opened, begun)
                 result = self._result(prepared, heard, opened, words)
@@ -626,7 +662,7 @@ class Answers:
                 if not begun_to_show:
                     remembered = await self._write_down(prepared, result, charge)
             await self._save_place(prepared, result, sent, remembered=remembered)
-        except BotError:
+        except Exception:
             await self._take_back(prepared.job, remembered=remembered)
             raise
         log.info("answered (%s) by %s, %d + %d tokens", result.ending, prepared.model.id, *_counts(result.usage))
@@ -879,7 +915,7 @@ def _reason(ending: Ending, error: ProviderError | None) -> Reason:
 
 def _ending(heard: _Heard, opened: _Open) -> Ending:
     if heard.error is not None:
-        return "cut" if heard.parts else "failed"
+        return "cut" if heard.text.strip() else "failed"
     if heard.finish_reason is None and opened.halted is not None:
         return opened.halted
     match heard.finish_reason:

@@ -338,6 +338,12 @@ def test_an_extended_webp_has_its_canvas_as_size():
     assert (facts.width, facts.height) == (40, 30)
 
 
+@pytest.mark.parametrize("header", [b"VP8X", b"VP8X" + bytes(13), b"VP8L" + bytes(4) + b"/\0\0\0"])
+def test_a_webp_that_ends_within_its_header_is_damaged_whatever_size_it_claims(header: bytes):
+    with pytest.raises(Unreadable):
+        image_facts(b"RIFF" + bytes(4) + b"WEBP" + header)
+
+
 @given(kind=st.sampled_from(list(FORMATS)), data=st.data())
 def test_a_picture_cut_anywhere_is_refused(kind: str, data: st.DataObject):
     body = picture(kind, 60, 40)

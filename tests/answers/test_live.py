@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.answers.live import FAILURES_BORNE, FILE_NAME, GOES_ON, GRACE_S, INSIST_S, WRITING, Live
+from bot.answers.live import ABANDON_S, FAILURES_BORNE, FILE_NAME, GOES_ON, GRACE_S, INSIST_S, WRITING, Live
 from bot.delivery.messages import CONTENT_LIMIT, Button, Outgoing, Sent, SentAttachment, Upload, Urgency, utf16_length
 from bot.errors import (
     DeliveryError,
@@ -379,11 +379,58 @@ def test_growth_gives_up_after_too_many_failures_and_the_end_still_tries() -> No
             live.add("one ")
             await asyncio.sleep(60)
             assert isinstance(live.failure, DeliveryUnavailable)
+            live.add("two")
             await finish(live)
             assert live.failure is None
 
     run(main())
+    assert surface.contents == ["one two\n-# model"]
+
+
+@pytest.mark.parametrize("text", ["one ", LONG])
+def test_an_abandoned_answer_keeps_its_words_and_loses_mark_and_stop(text: str) -> None:
+    surface = FakeSurface()
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.add(text)
+            await until_quiet()
+            last = surface.contents[-1]
+            await live.abandon(notice="⚠️ Cut off", buttons=(AGAIN,))
+            assert surface.contents[-1] == f"{last.rpartition(chr(10))[0]}\n⚠️ Cut off"
+            assert surface.messages[-1].buttons == (AGAIN,)
+            assert len(asyncio.all_tasks()) == 1
+
+    run(main())
+
+
+def test_where_nothing_looks_unfinished_nothing_is_abandoned() -> None:
+    surface = FakeSurface()
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            await live.abandon(notice="⚠️ Cut off", buttons=(AGAIN,))
+            live.add("one ")
+            await finish(live)
+            await live.abandon(notice="⚠️ Cut off", buttons=(AGAIN,))
+
+    run(main())
     assert surface.contents == ["one\n-# model"]
+
+
+def test_abandoning_is_tried_for_a_bounded_time() -> None:
+    surface = FakeSurface(answer_s=lambda write: 0 if write == 0 else 3_600)
+
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        async with live_on(surface) as live:
+            live.add("one ")
+            await until_quiet()
+            begun = loop.time()
+            await live.abandon(notice="⚠️ Cut off", buttons=(AGAIN,))
+            return loop.time() - begun
+
+    assert run(main()) == pytest.approx(ABANDON_S)
 
 
 def test_the_end_insists_for_a_bounded_time() -> None:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 import regex
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bot.answers.markdown import Pages, split
@@ -155,6 +155,8 @@ def test_any_chunking_gives_the_same_pages(text: str, limit: int, sizes: list[in
 
 
 @given(markdown, limits, st.lists(st.integers(1, 50), min_size=1, max_size=5))
+@example(text="wordwordwordwordwordwordword```\n||word", limit=200, sizes=[1])
+@example(text="| a |\nword ||word", limit=200, sizes=[1])
 @fuzz
 def test_looking_at_the_open_page_changes_nothing(text: str, limit: int, sizes: list[int]) -> None:
     looked = Pages(limit)
@@ -167,6 +169,25 @@ def test_looking_at_the_open_page_changes_nothing(text: str, limit: int, sizes: 
     unseen = fed(text, limit, sizes)
     assert looked.open() == unseen.open()
     assert [*closed, looked.open(final=True)] == [*unseen.closed, unseen.open(final=True)]
+
+
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [
+        ("word```\n", "word"),
+        ("word```\n|", "word"),
+        ("word```\n||", "word```\n||```"),
+        ("word```\n||word", "word```\n||word```"),
+        ("word```\n| word", "word```\n| word"),
+    ],
+)
+def test_a_lone_bar_does_not_end_the_paragraph_before_it(text: str, state: str) -> None:
+    assert states(text, 200, 1)[-1] == state
+
+
+def test_a_paragraph_behind_a_table_row_has_spoilers_however_it_arrived() -> None:
+    text = "| a `b |\nword ||word"
+    assert {states(text, 200, size)[-1] for size in (1, 50)} == {f"{text}||"}
 
 
 @given(markdown, limits, st.integers(1, 40))

@@ -63,6 +63,14 @@ async def test_a_message_is_read_once_for_all_its_pictures() -> None:
     assert reader.asked == [(3, 7)]
 
 
+async def test_a_forwarded_picture_is_read_anew_from_the_message_that_forwards_it() -> None:
+    class Forwarding(Reader):
+        async def get_message(self, channel_id: int, message_id: int) -> dict[str, Any]:
+            return {"attachments": [], "message_snapshots": [{"message": await super().get_message(3, message_id)}]}
+
+    assert set(await addresses(Forwarding({7: [1]})).working([image(1)])) == {1}
+
+
 async def test_a_picture_of_no_message_is_left_out_once_its_address_has_ended() -> None:
     assert await addresses(Reader({})).working([image(1, message_id=None)]) == {}
 

@@ -1,8 +1,10 @@
 """Stop, Regenerate, Continue and Delete: who may press them, what they do, and that they outlive the process."""
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -94,6 +96,24 @@ async def test_stop_is_refused_to_others(house: House) -> None:
         assert not received.ended.is_set()
         await house.dana.click(shown, label="Stop")
         await house.ended(shown)
+
+
+async def test_a_stop_that_comes_after_the_end_changes_nothing(house: House) -> None:
+    gate = asyncio.Event()
+    house.api.script(Script(["The beginning", " and the end."], stall_after=1, gate=gate))
+    interaction = await house.dana.slash(house.channel, "ask", prompt="A long story")
+    shown = await house.discord.wait_until(
+        lambda: interaction.original if interaction.original and interaction.original.content else None
+    )
+    as_pressed = copy.copy(shown)
+    gate.set()
+    ended = (await house.ended(shown)).content
+    await until_placed(house, interaction)
+    pressed = await house.dana.click(as_pressed, label="Stop", tampered=True)
+    await house.discord.wait_until(lambda: pressed.response_type)
+    assert pressed.response_type is ResponseType.DEFERRED_UPDATE
+    assert shown.content == ended
+    assert labels(shown) == ["Regenerate", "Delete"]
 
 
 async def test_stop_closes_an_answer_that_a_crash_left_open(empty_house: House) -> None:
@@ -259,3 +279,36 @@ async def test_code_that_is_carried_on_stands_alone_in_every_state(house: House)
     assert "print(1)\nprint(2)\n```\nDone." in await remembered(house)
     assert_readable(first)
     assert_readable(more)
+
+
+# Made-up buttons
+
+
+@pytest.mark.parametrize("action", ["stop", "again", "delete"])
+async def test_a_made_up_button_reaches_no_answer_of_another_place(house: House, action: str) -> None:
+    other_guild = house.discord.world.add_guild("Others", owner=house.noam.user)
+    other_guild.join(house.dana.user)
+    elsewhere = other_guild.add_text_channel("elsewhere")
+    house.api.script(Script("Not here."))
+    theirs = await house.answer_to(await house.noam.slash(elsewhere, "ask", prompt="Mine"))
+    async with half_an_answer(house) as (shown, received):
+        answer_id = shown.buttons()[0]["custom_id"].rpartition(":")[2]
+        made_up = copy.copy(theirs)
+        made_up.components = with_custom_id(theirs.components, f"ask:{action}:{answer_id}")
+        for person in (house.noam, house.dana):
+            pressed = await person.click(made_up, custom_id=f"ask:{action}:{answer_id}", tampered=True)
+            assert "I no longer know this answer" in await told(house, pressed)
+        assert not received.client_left
+        await house.dana.click(shown, label="Stop")
+        await house.ended(shown)
+
+
+def with_custom_id(rows: list[dict[str, Any]], custom_id: str) -> list[dict[str, Any]]:
+    """A row with one button, like the first of `rows`, that sends `custom_id`."""
+    return [{**rows[0], "components": [{**rows[0]["components"][0], "custom_id": custom_id}]}]
+
+
+async def until_placed(house: House, interaction: Interaction) -> None:
+    """Until it is written down where the answer stands, which is just after its last edit."""
+    assert house.bot is not None
+    await house.bot.services.answers.record_for(interaction.id, by=interaction.user.id, at=interaction.channel.id)

@@ -160,10 +160,13 @@ async def test_a_service_that_never_begins_is_left_at_the_deadline(empty_house: 
     assert reply.content == f"⚠️ The AI service did not answer. Please try again in a minute.\n{NOT_CHARGED}"
 
 
-@pytest.mark.parametrize("script", [Script(""), Script(raw=[b"data: [DONE]\n\n"]), Script(raw=[])])
+@pytest.mark.parametrize(
+    "script", [Script(""), Script([" \n", "\n "]), Script(raw=[b"data: [DONE]\n\n"]), Script(raw=[])]
+)
 async def test_an_answer_without_a_word_says_so(house: House, script: Script) -> None:
     reply = await failed(house, script)
-    assert reply.content.startswith("⚠️ The AI service answered without a word. Please try again")
+    words = reply.content.removeprefix(HEADING)
+    assert words.startswith("⚠️ The AI service answered without a word. Please try again")
 
 
 async def test_an_error_object_before_any_word_is_not_called_cut_off(house: House) -> None:
@@ -346,3 +349,41 @@ async def test_the_unforeseen_gets_a_reference_that_stands_in_the_log(
     assert reference is not None
     assert reference[1] in caplog.text
     assert "LookupError" not in said.content
+
+
+async def test_the_unforeseen_leaves_no_reply_that_looks_unfinished(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise LookupError("a fault of ours")
+
+    assert house.bot is not None
+    monkeypatch.setattr(house.bot.services.answers, "_footer", broken)
+    gate = asyncio.Event()
+    house.api.script(Script(["In ", "Durango."], stall_after=1, gate=gate))
+    interaction = await house.dana.slash(house.channel, "ask", prompt=PROMPT)
+    shown = await told(house, interaction)
+    gate.set()
+    await house.ended(shown)
+    assert shown.content.startswith(f"{HEADING}In")
+    assert shown.content.endswith("\n⚠️ Cut off: something went wrong on my side.")
+    said = await house.discord.wait_until(lambda: next((m for m in interaction.followups if m.content), None))
+    assert "this reference" in said.content
+    assert said.visible_to is house.dana.user
+    assert await turns(house) == ()
+
+
+async def test_a_message_that_discord_delivers_twice_is_answered_once(house: House) -> None:
+    gate = asyncio.Event()
+    house.api.script(Script("In Durango.", gate=gate))
+    question = await house.dana.say(house.channel, f"<@{house.discord.world.bot.id}> {PROMPT}")
+    await house.discord.wait_until(lambda: bool(house.api.requests))
+    again = question.payload_for_bot() | {"guild_id": str(house.guild.id)}
+    house.discord.gateway.dispatch_raw("MESSAGE_CREATE", again)
+    later = await ask(house, "Did it come?", answer="Yes.", by=house.noam)
+    gate.set()
+    await house.reply_in(house.channel, question)
+    replies_to_it = [m for m in house.channel.messages.values() if m.reply_to is question]
+    assert len(replies_to_it) == 1
+    assert len(house.api.requests) == 2
+    assert later.content.startswith("> Did it come?\nYes.")

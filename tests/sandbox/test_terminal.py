@@ -339,7 +339,7 @@ async def test_a_newcomer_asks_presses_and_finds_it_remembered_in_the_next_run(t
     assert status == 0, first.output
     assert first.output.startswith("Answers come from a simulation")
     assert first.output.count("shared memory") == 3
-    assert "[1] MiniToolAI (for Dana's /ask)\n    This is a" in first.output
+    assert "[1] MiniToolAI (for Dana's /ask)\n    > What is a fjord?\n    This is a" in first.output
     assert "[2] Dana\n    @MiniToolAI hello\n[3] MiniToolAI (replying to Dana)\n" in first.output
     assert "    :1 Continue  :2 Regenerate  :3 Delete\n" in first.output
     assert "-- There is no /nope." in first.output

@@ -133,6 +133,16 @@ def begins_block(text: str, position: int) -> bool:
     return match is not None and (match.lastgroup not in (None, "quote") or bool(match["quote"]))
 
 
+def may_become_text(text: str, line: Line) -> bool:
+    """Whether the unfinished `line` of `text` is for now no text, but can still go on the paragraph before it.
+
+    A lone `|` is a table row's beginning until another makes it a spoiler's.
+    """
+    if line.kind in (Kind.TABLE_HEAD, Kind.TABLE_ROW):
+        return text[line.start : line.end].lstrip(" \t") == "|"
+    return line.kind in (Kind.BLANK, Kind.RULE, Kind.FENCE_OPENER)
+
+
 def quotes_the_rest(line: str) -> bool:
     """Whether `line` begins a quote that lasts to the end of the message."""
     return _REST_QUOTED.match(line) is not None

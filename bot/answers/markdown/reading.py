@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from bot.answers.markdown.blocks import IN_FENCE, TABLE, Fence, Kind, Line, quotes_the_rest, read_line
+from bot.answers.markdown.blocks import IN_FENCE, TABLE, Fence, Kind, Line, may_become_text, quotes_the_rest, read_line
 from bot.answers.markdown.inline import Change, read_inline
 
 
@@ -106,8 +106,8 @@ def read(text: str, *, after: Line | None = None, ended: bool = False) -> Readin
     if after is not None:
         reading.lines.append(after)
     for line in _lines(text, after):
-        if block is not None and line.kind is not Kind.TEXT:
-            whole = ended or line.end < len(text) or line.kind not in _MAY_BECOME_TEXT
+        if block is not None and (line.kind is not Kind.TEXT or block.kind in TABLE):
+            whole = ended or line.end < len(text) or block.kind in TABLE or not may_become_text(text, line)
             _read_block(reading, block, line.start - 1, ended=whole)
             block = None
         if block is None and line.words < line.end and line.kind not in _WITHOUT_INLINE:
@@ -119,10 +119,6 @@ def read(text: str, *, after: Line | None = None, ended: bool = False) -> Readin
 
 
 _WITHOUT_INLINE = frozenset({Kind.BLANK, Kind.RULE, Kind.FENCE_CLOSER}) | IN_FENCE
-
-
-_MAY_BECOME_TEXT = frozenset({Kind.BLANK, Kind.RULE, Kind.FENCE_OPENER})
-"""What the text's last line may be for now, before the rest of it arrives."""
 
 
 def reopening(text: str) -> str:

@@ -14,7 +14,7 @@ HELD_BACK: Final = 300
 """Characters at the end of the text that are held back at most for the rest of a link to arrive."""
 
 _HALF_MARK: Final = re.compile(r"[*_~|`\\]+$")
-_BARE_LEAD: Final = re.compile(r"[ \t]*(?:>[ \t]?)*[ \t]*(?:[-*+]|-#|\d{1,9}[.)]?|#{1,6}|[-*+] \[[ xX]?\]?)?[ \t]*$")
+_BARE_LEAD: Final = re.compile(r"[ \t]*(?:>[ \t]?)*[ \t]*(?:[-*+]|-#|\d{1,9}[.)]?|#{1,6}|\||[-*+] \[[ xX]?\]?)?[ \t]*$")
 _OPENER: Final = re.compile(r"[ \t]*(?:>[ \t]?)*[ \t]*(?:[-*+][ \t]+|\d{1,9}[.)][ \t]+)*`{1,16}[^`\n]{0,100}$")
 _JOINING: Final = regex.compile(r"[\p{Extended_Pictographic}\p{RI}\u200d\ufe0f\u20e3]")
 _LAST_CLUSTER: Final = regex.compile(r"\X$")
