@@ -13,7 +13,7 @@ from typing import Final, Self
 
 from bot.answers.markdown import Pages
 from bot.delivery.messages import CONTENT_LIMIT, Button, Outgoing, Sent, Surface, Upload, Urgency, utf16_length
-from bot.errors import DeliveryError, DeliveryForbidden, DeliveryRefused, DeliveryUnavailable
+from bot.errors import DeliveryError, DeliveryForbidden, DeliveryRefused, DeliveryUnavailable, MessageGone
 
 TAIL_ROOM: Final = 160
 """UTF-16 units kept free in each message for the mark, or for notice and footer, which are cut to what is there."""
@@ -134,6 +134,11 @@ class Live:
             async with asyncio.timeout(timeout_s):
                 await self._landed.wait()
         return bool(self._sent)
+
+    def check(self) -> None:
+        """Raise MessageGone if somebody has deleted the answer: there is nothing left to finish."""
+        if isinstance(self.failure, MessageGone):
+            raise self.failure
 
     def add(self, text: str) -> None:
         """Let the answer grow; never waits.

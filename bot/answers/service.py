@@ -646,8 +646,7 @@ class Answers:
                 await self._listen(prepared, heard, live, opened, begun)
                 result = self._result(prepared, heard, opened, words)
                 await begun
-                if isinstance(live.failure, MessageGone):
-                    raise live.failure
+                live.check()
                 # What is being read is paid and remembered before its last edit, so that its buttons, and the next
                 # question, find it. What nobody could see a word of yet is shown first: it may never be delivered.
                 begun_to_show = await live.begins_to_show(FIRST_SHOWN_S) if heard.parts else True
