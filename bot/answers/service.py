@@ -95,6 +95,8 @@ _NOTICES: Final[dict[Ending, str]] = {
     "restart": "⚠️ Cut off: I am being restarted. Please press Regenerate in a minute.",
 }
 ABANDONED: Final = "⚠️ Cut off: something went wrong on my side."
+_WHOLE: Final = frozenset({"finished", "filtered"})
+"""Any other broke off, perhaps inside a mark, which is then closed."""
 _REMEMBERED: Final = frozenset({"finished", "length", "filtered", "stopped"})
 """What a later question is reminded of. An answer that failed is nobody's fault but ours, and is shown, not kept."""
 
@@ -544,6 +546,7 @@ class Answers:
                     footer=self._footer(prepared, result, remembered=remembered),
                     buttons=ending_buttons(answer_id, may_continue=remembered and result.ending == "length"),
                     notice=result.notice,
+                    torn=result.ending not in _WHOLE,
                 )
             await self._save_place(prepared, result, sent, remembered=remembered)
         except Exception:
