@@ -428,7 +428,8 @@ async def _delete(interaction: Interaction, answer_id: int) -> None:
     )
     await interaction.response.defer()
     here = interaction.message.id if interaction.message else None
-    await interaction.delete_original_response()
+    with contextlib.suppress(discord.NotFound):  # a second press, or a moderator, was quicker
+        await interaction.delete_original_response()
     others = [other for other in messages if other[1] != here]
     if not others:
         return
