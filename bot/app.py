@@ -183,8 +183,11 @@ async def open_bot(settings: Settings, *, now: Callable[[], float] = time.time) 
             yield bot
         finally:
             await services.answers.close()
-            async with asyncio.timeout(CLOSE_S):
-                await bot.close()
+            try:
+                async with asyncio.timeout(CLOSE_S):
+                    await bot.close()
+            except TimeoutError:
+                log.warning("Discord was not left properly within %g s", CLOSE_S)
 
 
 async def run(settings: Settings) -> None:

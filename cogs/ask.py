@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Final, Literal, TypeAlias
 
+import aiohttp
 import discord
 from discord import app_commands
 from discord.ext import commands
@@ -89,22 +90,28 @@ def attachments_of(message: discord.Message) -> tuple[tuple[AttachmentRef, ...],
     )
 
 
+def words_of(embed: discord.Embed) -> str:
+    fields = (f"{field.name}: {field.value}" for field in embed.fields)
+    return "\n".join(part for part in (embed.title, embed.description, *fields) if part)
+
+
 def text_of(message: discord.Message) -> str:
     """What a message says, with the text of what it forwards."""
     forwarded = [shot.content for shot in message.message_snapshots if shot.content]
-    embedded = [embed.description for embed in message.embeds if embed.description and not message.content]
+    embedded = [] if message.content else [words_of(embed) for embed in message.embeds]
     return "\n\n".join(part for part in (message.content, *forwarded, *embedded) if part)
 
 
-def quotation(message: discord.Message, me: int) -> str | None:
+def quotation(message: discord.Message, me: int, *, hidden: str | None = None) -> str | None:
     """The text of the message that a question is about; None where it has none but pictures or files.
 
-    The bot's own answers are quoted without their footer, which the model would take up as a way to end.
+    `hidden` stands for a message of which Discord shows nothing at all. The bot's own answers are quoted without their
+    footer, which the model would take up as a way to end.
     """
     text = text_of(message)
     if message.author.id == me:
         text = "\n".join(line for line in text.splitlines() if not line.startswith("-# ")).strip()
-    return text or (None if message.attachments or message.message_snapshots else HIDDEN)
+    return text or (None if message.attachments or message.message_snapshots else hidden)
 
 
 def surface_of(interaction: Interaction, *, private: bool, place: Place) -> InteractionSurface:
@@ -249,7 +256,8 @@ class Ask(commands.Cog):
             prompt=content,
             images=images,
             file=file,
-            quoted=quotation(quoted, me) if quoted is not None else None,
+            # Direct messages are never hidden: one without words is a sticker, or a poll.
+            quoted=quotation(quoted, me, hidden=HIDDEN if message.guild else None) if quoted is not None else None,
             quoted_author=shown_name(quoted.author.display_name) if quoted is not None else None,
         )
 
@@ -267,8 +275,8 @@ class Ask(commands.Cog):
             await message.reply(words, mention_author=False)
         except discord.Forbidden as error:
             await self._complain(message, error)
-        except discord.HTTPException as error:
-            log.warning("an error message could not be shown: %s", error)
+        except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+            log.warning("an error message could not be shown: %s", type(error).__name__)
 
     async def _complain(self, message: discord.Message, cause: Exception) -> None:
         """Tell by direct message that the bot may not write there, not more often than every ten minutes."""
@@ -285,8 +293,8 @@ class Ask(commands.Cog):
                 "grant me View Channel and Send Messages (in threads: Send Messages in Threads). "
                 "`/ask` works without them."
             )
-        except discord.HTTPException as error:
-            log.info("nor can the asker be told: %s", error)
+        except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+            log.info("nor can the asker be told: %s", type(error).__name__)
 
 
 class AskAboutForm(discord.ui.Modal, title="Ask about this message"):
@@ -325,7 +333,8 @@ class AskAboutForm(discord.ui.Modal, title="Ask about this message"):
                 file=file,
                 quoted=quotation(self._message, interaction.application_id),
                 quoted_author=shown_name(self._message.author.display_name),
-                private=bool(self.only_me.component.value),  # None where nobody touched it
+                # None where nobody touched it. What only the asker saw stays so.
+                private=bool(self.only_me.component.value) or self._message.flags.ephemeral,
             ),
         )
 
@@ -427,7 +436,8 @@ async def _delete(interaction: Interaction, answer_id: int) -> None:
     )
     await interaction.response.defer()
     here = interaction.message.id if interaction.message else None
-    await interaction.delete_original_response()
+    with contextlib.suppress(discord.NotFound):  # a second press, or a moderator, was quicker
+        await interaction.delete_original_response()
     others = [other for other in messages if other[1] != here]
     if not others:
         return

@@ -60,6 +60,7 @@ class _Ending:
     footer: str
     buttons: tuple[Button, ...]
     notice: str | None
+    torn: bool
 
 
 @dataclass(kw_only=True, slots=True)
@@ -160,8 +161,10 @@ class Live:
         self._note = line
         self._changed.set()
 
-    async def finish(self, *, footer: str, buttons: tuple[Button, ...], notice: str | None = None) -> tuple[Sent, ...]:
-        """Show the answer's final state and return its messages.
+    async def finish(
+        self, *, footer: str, buttons: tuple[Button, ...], notice: str | None = None, torn: bool = False
+    ) -> tuple[Sent, ...]:
+        """Show the answer's final state and return its messages. `torn`: the text broke off, perhaps inside a mark.
 
         A growth edit that waits is dropped, one on its way is awaited for `GRACE_S`. Raises the DeliveryError that
         ended the writer, or that the last edits met: DeliveryUnavailable after `INSIST_S` of trying.
@@ -169,7 +172,7 @@ class Live:
         if self._finished:
             return tuple(self._sent)
         self._ending = True
-        ending = _Ending(footer=footer, buttons=buttons, notice=notice)
+        ending = _Ending(footer=footer, buttons=buttons, notice=notice, torn=torn)
         try:
             overdue = await self._quiet()
             if self.failure is not None and not isinstance(self.failure, DeliveryUnavailable):
@@ -379,7 +382,7 @@ class Live:
         self._record(number, state, sent)
 
     def _finals(self, ending: _Ending) -> list[Outgoing]:
-        pages = self._final_pages()
+        pages = self._final_pages(torn=ending.torn)
         over = len(pages) > self._most
         pages = pages[: self._most] or [""]
         states = [Outgoing(content=page) for page in pages]
@@ -392,9 +395,9 @@ class Live:
             states[-1] = replace(states[-1], uploads=(*(states[-1].uploads or ()), self._whole()))
         return states
 
-    def _final_pages(self) -> list[str]:
+    def _final_pages(self, *, torn: bool = False) -> list[str]:
         self._feed()
-        last = self._pages.open(final=True)
+        last = self._pages.open(final=True, torn=torn)
         return [*self._pages.closed, *([last] if last else [])]
 
     def _overflows(self) -> bool:

@@ -112,6 +112,8 @@ _NOTICES: Final[dict[Ending, str]] = {
     "restart": "⚠️ Cut off: I am being restarted. Please press Regenerate in a minute.",
 }
 ABANDONED: Final = "⚠️ Cut off: something went wrong on my side."
+_WHOLE: Final = frozenset({"finished", "filtered"})
+"""Any other broke off, perhaps inside a mark, which is then closed."""
 _REMEMBERED: Final = frozenset({"finished", "length", "filtered", "stopped"})
 """What a later question is reminded of. An answer that failed is nobody's fault but ours, and is shown, not kept."""
 
@@ -657,6 +659,7 @@ class Answers:
                     footer=self._footer(prepared, result, charge, remembered=remember),
                     buttons=ending_buttons(answer_id, may_continue=remember and result.ending == "length"),
                     notice=result.notice,
+                    torn=result.ending not in _WHOLE,
                 )
                 if not begun_to_show:
                     remembered = await self._write_down(prepared, result, charge)

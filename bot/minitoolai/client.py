@@ -357,7 +357,7 @@ def retry_after_s(value: str | None, *, now: datetime) -> float | None:
         return float(value[:12])  # 12 digits are 30,000 years
     try:
         at = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # a year or a zone beyond reckoning
         return None
     at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
     return max(0.0, (at - now).total_seconds())

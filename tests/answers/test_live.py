@@ -105,6 +105,19 @@ def test_the_first_words_are_written_at_once_with_mark_and_stop() -> None:
     run(main())
 
 
+@pytest.mark.parametrize(("torn", "content"), [(False, "One **two\n-# model"), (True, "One **two**\n-# model")])
+def test_marks_are_closed_at_the_end_of_an_answer_that_broke_off(torn: bool, content: str) -> None:
+    surface = FakeSurface()
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.add("One **two")
+            await live.finish(footer="model", buttons=(AGAIN,), torn=torn)
+
+    run(main())
+    assert surface.contents == [content]
+
+
 def test_an_edit_shows_what_is_newest_when_its_turn_comes() -> None:
     surface = FakeSurface(permit_s={Urgency.GROWTH: 0.5})
 

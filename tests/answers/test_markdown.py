@@ -157,6 +157,7 @@ def test_any_chunking_gives_the_same_pages(text: str, limit: int, sizes: list[in
 @given(markdown, limits, st.lists(st.integers(1, 50), min_size=1, max_size=5))
 @example(text="wordwordwordwordwordwordword```\n||word", limit=200, sizes=[1])
 @example(text="| a |\nword ||word", limit=200, sizes=[1])
+@example(text="word ~~word \n```py\n", limit=200, sizes=[1])
 @fuzz
 def test_looking_at_the_open_page_changes_nothing(text: str, limit: int, sizes: list[int]) -> None:
     looked = Pages(limit)
@@ -185,12 +186,23 @@ def test_a_lone_bar_does_not_end_the_paragraph_before_it(text: str, state: str) 
     assert states(text, 200, 1)[-1] == state
 
 
+def test_white_space_at_the_end_of_a_paragraph_does_not_keep_its_marks_open() -> None:
+    text = "word ~~word \n```py\n"
+    assert {states(text, 200, size)[-1] for size in (1, 50)} == {"word ~~word"}
+
+
 def test_a_paragraph_behind_a_table_row_has_spoilers_however_it_arrived() -> None:
     text = "| a `b |\nword ||word"
     assert {states(text, 200, size)[-1] for size in (1, 50)} == {f"{text}||"}
 
 
+@pytest.mark.parametrize("text", ["a\n```b`c`\n```d`", "a\n```b`c`\n```d` "])
+def test_a_line_whose_last_backticks_are_held_back_does_not_become_a_fence(text: str) -> None:
+    assert not any(fence_left_open(state) for state in states(text, 200, 1))
+
+
 @given(markdown, limits, st.integers(1, 40))
+@example(text="word\n```word`code here`\n```word`code here`", limit=200, size=1)
 @fuzz
 def test_every_fence_is_closed_in_every_page_and_state(text: str, limit: int, size: int) -> None:
     for page in [*split(text, limit), *states(text, limit, size)]:
@@ -514,6 +526,76 @@ def test_what_is_held_back_has_a_bound(torn: str) -> None:
 @pytest.mark.parametrize("text", ["a **b", "see [te", "a\n- ", "hi <@12", "flag 🇩", "a ``"])
 def test_the_final_page_shows_everything(text: str) -> None:
     assert split(text, 200) == [text.strip()]
+
+
+def torn_pages(text: str, limit: int) -> list[str]:
+    pages = Pages(limit)
+    pages.feed(text)
+    last = pages.open(final=True, torn=True)
+    return [*pages.closed, last] if last else [*pages.closed]
+
+
+@pytest.mark.parametrize(
+    ("text", "page"),
+    [
+        ("a **b", "a **b**"),
+        ("a **b*", "a **b**"),
+        ("a **b**", "a **b**"),
+        ("a **b *c", "a **b *c***"),
+        ("a ***b*", "a ***b***"),
+        ("a **b `c", "a **b `c`**"),
+        ("a ``b`", "a ``b``"),
+        ("a ||b|", "a ||b||"),
+        ("**a `b`", "**a `b`**"),
+        ("**a `", "**a** `"),
+        ("**a *", "**a** *"),
+        ("**a\\", "**a**\\"),
+        ("**a\\\\", "**a\\\\**"),
+        ("`a \\", "`a \\`"),
+        ("`a *", "`a *`"),
+        ("- **a\n-", "- **a**\n-"),
+        ("a *b\n", "a *b*"),
+        ("a *b\n\n", "a *b"),
+        ("2 * 3 and **", "2 * 3 and **"),
+        ("see **[te", "see **[te**"),
+        ("hi <@12", "hi <@12"),
+        ("flag 🇩", "flag 🇩"),
+        ("```py\nx", "```py\nx\n```"),
+        ("```py\nx\n``", "```py\nx\n```"),
+        ("> ```py\n> x\n> `", "> ```py\n> x\n> ```"),
+    ],
+)
+def test_a_page_that_broke_off_shows_everything_and_closes_what_is_open(text: str, page: str) -> None:
+    assert torn_pages(text, 200) == [page]
+
+
+@given(markdown, limits)
+@fuzz
+def test_a_text_that_broke_off_is_within_the_limit_and_loses_nothing(text: str, limit: int) -> None:
+    torn, whole = torn_pages(text, limit), split(text, limit)
+    assert torn[:-1] == whole[:-1]
+    assert [bool(page.strip()) for page in torn] == [True] * len(whole)
+    for page, same in zip(torn[-1:], whole[-1:], strict=True):
+        assert utf16_length(page) <= limit
+        assert not fence_left_open(page)
+        assert re.sub(r"[*_~|`\s\\>]", "", page) == re.sub(r"[*_~|`\s\\>]", "", same)
+
+
+@given(
+    st.lists(st.sampled_from(["**bold**", "~~old~~", "||no||", "plain", "`a * b`", "**b *i* c**"]), max_size=40),
+    st.integers(0, 400),
+)
+@fuzz
+def test_emphasis_is_whole_wherever_a_text_broke_off(words: list[str], length: int) -> None:
+    text = " ".join(words)[:length]
+    for page in torn_pages(re.sub(r"(?<!\S)[*~|`]+$", "", text), 400):
+        for mark in ("**", "~~", "||", "`"):
+            assert page.count(mark) % 2 == 0, page
+
+
+def test_a_page_without_room_for_closing_its_emphasis_is_shown_without() -> None:
+    text = "**" + "word " * 34 + "x" * 28
+    assert torn_pages(text, 200) == [text]
 
 
 def test_the_final_page_closes_its_fence() -> None:

@@ -142,6 +142,41 @@ async def test_the_message_menu_opens_a_form_and_takes_text_pictures_and_file_of
     assert not answer.ephemeral
 
 
+async def test_the_message_menu_reads_what_only_embeds_say(house: House) -> None:
+    fields = [{"name": "Wind", "value": "north, strong"}]
+    message = house.discord.world.create_message(
+        house.channel, house.noam.user, Draft(embeds=[{"type": "rich", "title": "Weather report", "fields": fields}])
+    )
+    await house.answer_to(await asked_about(house, message, "Shall we sail?"))
+    said = asked(house.api.requests[0].body)
+    assert "Weather report" in said
+    assert "Wind: north, strong" in said
+
+
+async def test_the_message_menu_calls_no_message_hidden(house: House) -> None:
+    sticker = house.discord.world.create_message(house.channel, house.noam.user, Draft())
+    await house.answer_to(await asked_about(house, sticker, "What is it?"))
+    assert "Discord hides" not in asked(house.api.requests[0].body)
+
+
+async def test_a_question_about_what_only_the_asker_saw_is_answered_to_them_alone(house: House) -> None:
+    house.api.script(Script("The code is 4711."))
+    interaction = await house.dana.slash(house.channel, "ask", prompt="The code?", private=True)
+    secret = await house.answer_to(interaction)
+    answer = await house.answer_to(await asked_about(house, secret, "Is it safe?"))
+    assert "4711" in asked(house.api.requests[-1].body)
+    assert answer.visible_to is house.dana.user
+    await house.answer_to(await house.noam.slash(house.channel, "ask", prompt="What do you know?"))
+    assert "4711" not in asked(house.api.requests[-1].body)
+
+
+async def asked_about(house: House, message: Message, question: str) -> Interaction:
+    """Dana's question about a message, by its menu."""
+    opened = await house.dana.message_menu(house.channel, "Ask about this", message)
+    fields = await form_of(opened)
+    return await house.dana.submit_modal(opened, {fields[TEXT_INPUT]: question})
+
+
 async def test_the_form_of_the_message_menu_can_keep_the_answer_private(house: House) -> None:
     message = await house.noam.say(house.channel, "A poem")
     opened = await house.dana.message_menu(house.channel, "Ask about this", message)

@@ -214,6 +214,16 @@ async def test_delete_is_refused_to_others(house: House) -> None:
     assert not answer.deleted
 
 
+async def test_delete_removes_the_other_messages_where_the_last_is_gone_already(house: House) -> None:
+    house.api.script(Script(LONG))
+    interaction = await house.dana.slash(house.channel, "ask", prompt="At length")
+    last = await house.answer_to(interaction)
+    await house.admin.delete(last)
+    pressed = await house.dana.click(last, label="Delete", tampered=True)
+    await house.discord.wait_until(lambda: all(message.deleted for message in replies(interaction)))
+    assert pressed.followups == []
+
+
 async def test_delete_of_an_old_answer_keeps_the_turn_that_a_newer_one_took_over(house: House) -> None:
     old = await answered(house, "The first answer.", prompt="A riddle")
     house.api.script(Script("The second answer."))

@@ -7,14 +7,18 @@ import sqlite3
 
 import pytest
 
+import bot.app
 from bot.answers.history import MemoryKey
+from bot.app import open_bot, open_services
+from bot.client import Bot
+from bot.settings import Settings
 from sandbox.discord.cdn import Upload
 from sandbox.discord.faults import Fault
 from sandbox.discord.messages import Interaction, Message
 from sandbox.discord.permissions import Permission
 from sandbox.minitoolai.script import Script
 from tests.e2e.conversing import ask, told, turned_down, turns
-from tests.e2e.house import API_KEY, House, labels
+from tests.e2e.house import API_KEY, House, discord_py_restored, labels
 from tests.e2e.reading import asked, footer_of, picture
 
 PROMPT = "Where is the treasure of the Sierra Madre?"
@@ -387,3 +391,20 @@ async def test_a_message_that_discord_delivers_twice_is_answered_once(house: Hou
     assert len(replies_to_it) == 1
     assert len(house.api.requests) == 2
     assert later.content.startswith("> Did it come?\nYes.")
+
+
+async def test_a_discord_that_cannot_be_left_keeps_nothing_else_open(
+    empty_house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def hanging(_: Bot) -> None:
+        await asyncio.Event().wait()
+
+    settings = Settings.load(empty_house.environment())
+    with monkeypatch.context() as patched, discord_py_restored():
+        patched.setattr(Bot, "close", hanging)
+        patched.setattr(bot.app, "CLOSE_S", 0.01)
+        async with open_bot(settings):
+            pass
+    assert "Discord was not left properly" in caplog.text
+    async with open_services(settings):
+        pass  # the database was closed, or it would be in use

@@ -3,6 +3,8 @@
 import asyncio
 import re
 
+import pytest
+
 from sandbox.discord.faults import Fault
 from sandbox.discord.messages import Message
 from sandbox.minitoolai.script import Script
@@ -33,6 +35,17 @@ async def test_the_first_words_are_shown_while_the_api_still_writes(house: House
     assert without_subtext(answer.content) == "> Tell me\nThe first and the last words."
     assert WRITING not in answer.content
     assert "Stop" not in labels(answer)
+
+
+@pytest.mark.parametrize(
+    ("finish_reason", "words"), [("length", "The **main**"), ("stop", "The **main"), ("content_filter", "The **main")]
+)
+async def test_an_answer_that_its_limit_ended_inside_a_mark_closes_it(
+    house: House, finish_reason: str, words: str
+) -> None:
+    house.api.script(Script("The **main", finish_reason=finish_reason))
+    answer = await house.answer_to(await house.dana.slash(house.channel, "ask", prompt="Tell me"))
+    assert answer.content.splitlines()[1] == words
 
 
 def shown_reply(message: Message | None) -> Message | None:

@@ -547,6 +547,8 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
         (format_datetime(NOW - timedelta(seconds=90), usegmt=True), 0),
         ("Thu, 01 Jan 2026 00:00:30 -0000", 30),
         ("Thu, 99 Jan 2026 00:00:30 GMT", None),
+        (f"Thu, 01 Jan {10**20} 00:00:30 GMT", None),
+        (f"Thu, 01 Jan 2026 00:00:30 +{10**20}", None),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:

@@ -264,7 +264,7 @@ async def test_people_and_channels_have_the_same_ids_in_every_run_and_messages_d
 
     (first, message), (second, later) = await ids(), await ids()
     assert first == second
-    assert first[-1] < message < later
+    assert first[-1] < message <= later  # two runs in one millisecond are no two runs of a person
 
 
 async def test_the_bots_surroundings_name_the_stand_ins_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

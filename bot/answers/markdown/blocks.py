@@ -127,6 +127,11 @@ def read_line(text: str, start: int, end: int, before: Line | None, fence: Fence
     return _prose(text, content, start, before)
 
 
+def opens_fence(line: str) -> bool:
+    """Whether `line`, outside of a fence, opens one."""
+    return _FENCE.fullmatch(line) is not None
+
+
 def begins_block(text: str, position: int) -> bool:
     """Whether a line that began at `position` would be taken for a heading, an item, a quote or a table row."""
     match = _LEAD.match(text, position)

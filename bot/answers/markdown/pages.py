@@ -8,7 +8,7 @@ from bot.answers.markdown.blocks import LONGEST_FENCE_TAIL, Line, fence_tails
 from bot.answers.markdown.cutting import Cut, choose, closing
 from bot.answers.markdown.inline import LONGEST_MARKS
 from bot.answers.markdown.reading import read
-from bot.answers.markdown.showing import shown
+from bot.answers.markdown.showing import broken_off, shown
 
 SMALLEST_LIMIT: Final = 200
 
@@ -66,11 +66,12 @@ class Pages:
             self._body += text[start : start + self._limit]
             self._advance()
 
-    def open(self, *, final: bool = False) -> str:
+    def open(self, *, final: bool = False, torn: bool = False) -> str:
         """The last page as it can be shown now, or "" if there is nothing to show.
 
         Not final: pieces torn by the end of the text are held back, and what is open is closed. Final: everything is
-        shown; only fences, and emphasis that was reopened on this page, are closed.
+        shown; only fences, and emphasis that was reopened on this page, are closed. Final and `torn`, for a text that
+        broke off: emphasis that is open at its end is closed, too, where there is room for that.
         """
         if not self._body.strip():
             return ""
@@ -81,7 +82,10 @@ class Pages:
             if self._cut.fence.is_closed_by(self._body.rstrip()):
                 return ""
             prefix = self._cut.quote + self._cut.fence.opening
-        text = (prefix + self._body).rstrip()
+        text = prefix + self._body
+        if torn and units(page := broken_off(read(text))) <= self._limit:
+            return page
+        text = text.rstrip()
         reading = read(text, ended=True)
         marks = tuple(mark for mark in reading.marks_at(len(text)) if mark in self._marks)
         return text + closing(reading.fence_at(len(text)), marks)

@@ -1,11 +1,15 @@
-"""How a page that still grows is shown: what the end of the text has torn is held back, what is open is closed."""
+"""How a page is shown whose text has no proper end: what is open is closed.
+
+While the page grows, what the text's end has torn is held back, for the rest of it will come. Where the text broke off,
+it is shown.
+"""
 
 import re
 from typing import Final
 
 import regex
 
-from bot.answers.markdown.blocks import Kind
+from bot.answers.markdown.blocks import IN_FENCE, Fence, Kind, Line, opens_fence
 from bot.answers.markdown.cutting import closing
 from bot.answers.markdown.inline import unfinished
 from bot.answers.markdown.reading import Reading
@@ -16,6 +20,7 @@ HELD_BACK: Final = 300
 _HALF_MARK: Final = re.compile(r"[*_~|`\\]+$")
 _BARE_LEAD: Final = re.compile(r"[ \t]*(?:>[ \t]?)*[ \t]*(?:[-*+]|-#|\d{1,9}[.)]?|#{1,6}|\||[-*+] \[[ xX]?\]?)?[ \t]*$")
 _OPENER: Final = re.compile(r"[ \t]*(?:>[ \t]?)*[ \t]*(?:[-*+][ \t]+|\d{1,9}[.)][ \t]+)*`{1,16}[^`\n]{0,100}$")
+_OF_FENCES: Final = IN_FENCE | {Kind.FENCE_CLOSER}
 _JOINING: Final = regex.compile(r"[\p{Extended_Pictographic}\p{RI}\u200d\ufe0f\u20e3]")
 _LAST_CLUSTER: Final = regex.compile(r"\X$")
 _LONGEST_CLUSTER: Final = 32
@@ -23,19 +28,82 @@ _LONGEST_CLUSTER: Final = 32
 
 def shown(reading: Reading) -> str:
     """The page as it can be shown while more is to come; blank if there is nothing to show yet."""
-    settled = _settled(reading)
-    while (last := reading.change_before(settled)) is not None and last.opens:
-        if reading.text[last.end : settled].strip():
-            break
-        settled = last.start
+    settled = _before_nothing(reading, _settled(reading))
     end = len(reading.text[:settled].rstrip())
     if end <= reading.lines[0].start:
         return reading.text[:end]
     while (empty := reading.empty_fence_at(end)) is not None:
-        settled = end = len(reading.text[:empty].rstrip())
+        settled, end = empty, len(reading.text[:empty].rstrip())
         if not end:
             return ""
     return reading.text[:end] + closing(reading.fence_at(end), reading.marks_after(settled))
+
+
+def broken_off(reading: Reading) -> str:
+    """The page whose text broke off: all of it, and what is open closed.
+
+    Half a mark is made whole. What has nothing behind it yet marks nothing: it stays as it is, behind what closes the
+    rest, as does a backslash, which would spoil the closing.
+    """
+    text = reading.text.rstrip()
+    fence = reading.fence_at(len(text))
+    line = reading.lines[reading.line_at(len(text))]
+    if fence is not None:
+        return _without_half_closer(reading, line, fence) + fence.closing
+    half_mark = _HALF_MARK.search(text, max(0, len(text) - HELD_BACK))
+    half = half_mark[0] if half_mark is not None else ""
+    start = len(text) - len(half)
+    marks = reading.marks_at(start)
+    in_code = bool(marks) and marks[-1].startswith("`")
+    spaced = text[start - 1 : start].isspace() and not in_code
+    if half and not spaced and closing(None, marks).startswith(half):
+        return text[:start] + closing(None, marks)
+    settled = len(reading.text)
+    if _BARE_LEAD.match(text, line.start):
+        settled = line.start
+    elif half and (spaced or (not in_code and _ends_in_backslash(half))):
+        settled = start
+    settled = _before_openers(reading, settled)
+    shown_before = text[:settled].rstrip()
+    return shown_before + closing(None, reading.marks_at(settled)) + text[len(shown_before) :]
+
+
+def _without_half_closer(reading: Reading, line: Line, fence: Fence) -> str:
+    """The text up to its last line, if that `line` holds the first backticks of the open fence's closing."""
+    text = reading.text.rstrip()
+    last = text[line.start :]
+    if "`" in last and fence.may_be_closed_by(last) and reading.empty_fence_at(line.start) is None:
+        return text[: line.start].rstrip("\n")
+    return text
+
+
+def _before_nothing(reading: Reading, position: int) -> int:
+    """`position`, or what comes before that which could not be shown up to there as what it is."""
+    while (earlier := _before_false_fence(reading, _before_openers(reading, position))) < position:
+        position = earlier
+    return position
+
+
+def _before_false_fence(reading: Reading, position: int) -> int:
+    """`position`, or its line's start if backticks behind it are all that keeps that line from opening a fence."""
+    line = reading.lines[reading.line_at(position)]
+    if line.kind in _OF_FENCES or not opens_fence(reading.text[line.start : position]):
+        return position
+    return line.start
+
+
+def _before_openers(reading: Reading, position: int) -> int:
+    """`position`, or what comes before the marks that open there with nothing behind them."""
+    while (last := reading.change_before(position)) is not None and last.opens:
+        if reading.text[last.end : position].strip():
+            break
+        position = last.start
+    return position
+
+
+def _ends_in_backslash(text: str) -> bool:
+    """Whether `text` ends in a backslash that is not escaped itself."""
+    return (len(text) - len(text.rstrip("\\"))) % 2 == 1
 
 
 def _settled(reading: Reading) -> int:
