@@ -23,6 +23,9 @@ of everyone's) · {export} take it with you · \
 **Pay**
 {usage} what you have left, when it renews, and where it went
 
+**For those who manage the server**
+{quota} who may spend how much · {settings} time zone, models, persona, memory, log channel
+
 -# The line below each answer says which model wrote it, what it cost, and whose memory it used."""
 
 NAMES = {
@@ -33,6 +36,8 @@ NAMES = {
     "export": "history export",
     "mode": "history mode",
     "usage": "usage",
+    "quota": "quota",
+    "settings": "settings",
 }
 
 
