@@ -139,12 +139,20 @@ class Bot(commands.AutoShardedBot):
             self.application_id, permissions=permissions, scopes=("bot", "applications.commands")
         )
 
-    async def report(self, interaction: discord.Interaction["Bot"], error: BaseException) -> None:
-        """The one door: words to who asked, the unexpected to the log with a reference that the words name."""
+    async def report(
+        self, interaction: discord.Interaction["Bot"], error: BaseException, *, loading: bool = False
+    ) -> None:
+        """The one door: words to who asked, the unexpected to the log with a reference that the words name.
+
+        `loading` says that the reply still shows nothing: then the words are its content. Discord lets few further
+        messages through in a channel, 30 a minute, and so many may be refused at once.
+        """
         words = self.words_for(error)
         try:
             if not interaction.response.is_done():
                 await interaction.response.send_message(words, ephemeral=True)
+            elif loading:
+                await interaction.edit_original_response(content=words)
             else:
                 # A reply that is still loading is filled by this; one that shows words already keeps them.
                 await interaction.followup.send(words, ephemeral=True)

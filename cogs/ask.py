@@ -5,7 +5,7 @@ import contextlib
 import logging
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Final, Literal, TypeAlias
 
 import aiohttp
@@ -199,7 +199,8 @@ class Ask(commands.Cog):
             self.answers.check(question)
             await interaction.response.defer(thinking=True, ephemeral=question.private)
             surface = surface_of(interaction, private=question.private, place=question.place)
-            await self.answers.answer(question, surface, self.bot.words_for)
+            answering = self.answers.answer(question, surface, self.bot.words_for)
+            await _filling(interaction, surface, answering)
 
     @commands.Cog.listener()
     async def on_message(self, message: discord.Message) -> None:
@@ -419,13 +420,26 @@ async def _ask_anew(interaction: Interaction, answer_id: int, *, carry_on: bool)
     await interaction.response.defer(thinking=True, ephemeral=private)
     surface = surface_of(interaction, private=private, place=place)
     repeat = services.answers.carry_on if carry_on else services.answers.again
-    await repeat(
+    answering = repeat(
         record,
         new_id=interaction.id,
         asker=asker_of(interaction.user),
         surface=surface,
         words=interaction.client.words_for,
     )
+    await _filling(interaction, surface, answering)
+
+
+async def _filling(interaction: Interaction, surface: InteractionSurface, answering: Awaitable[None]) -> None:
+    """Answer; an error that comes before the first word fills the reply that is still loading."""
+    try:
+        await answering
+    except DeliveryError:
+        raise  # the reply itself may be what is gone
+    except Exception as error:
+        if surface.has_written:
+            raise
+        await interaction.client.report(interaction, error, loading=True)
 
 
 async def _delete(interaction: Interaction, answer_id: int) -> None:

@@ -101,6 +101,11 @@ class InteractionSurface:
         self._messages: list[Sent] = []
         self._channel: ChannelSurface | None = None
 
+    @property
+    def has_written(self) -> bool:
+        """Whether the reply shows anything; until then Discord shows it as loading."""
+        return bool(self._messages)
+
     async def write(self, number: int, render: Render, urgency: Urgency) -> Sent:
         if self._channel is None and self._clock() < self._expires_at - EXPIRY_MARGIN_S:
             try:
