@@ -22,11 +22,15 @@ in the ledger, and the next start ends it by the crash rule: nobody pays twice, 
 
 
 class Charge:
-    """A hold on its way to its end. Ending it again does nothing."""
+    """A hold on its way to its end. Ending it again does nothing, and how it ended first is how it stays.
+
+    That counts where the database fails, too: what was due then is what is tried again.
+    """
 
     def __init__(self, ledger: Ledger, hold: Hold, *, now: Callable[[], datetime]) -> None:
         self.hold = hold
         self.ended = False
+        self._due: tuple[Reason, Consumed] | None = None
         self._ledger = ledger
         self._now = now
 
@@ -36,18 +40,27 @@ class Charge:
 
     async def end_in(self, tx: Tx, reason: Reason, consumed: Consumed) -> None:
         """End it in the caller's transaction; the caller sets `ended` once that is committed."""
-        await books.end(tx, self.hold.key, reason, consumed, at=self._now())
+        self._due = self._due or (reason, consumed)
+        await books.end(tx, self.hold.key, *self._due, at=self._now())
+
+    async def try_to_end(self, reason: Reason, consumed: Consumed) -> None:
+        """End it if the database takes it now: somebody is waiting, and `end` will be called afterwards."""
+        if self.ended:
+            return
+        self._due = self._due or (reason, consumed)
+        try:
+            await self._ledger.end(self.hold.key, *self._due, at=self._now())
+            self.ended = True
+        except StorageError as error:
+            log.warning("a charge is not recorded yet: %s", error)
 
     async def end(self, reason: Reason, consumed: Consumed) -> None:
         """End it, trying again while the database does not take it."""
-        for pause_s in (*PAUSES_S, None):
+        for pause_s in PAUSES_S:
+            await self.try_to_end(reason, consumed)
             if self.ended:
                 return
-            try:
-                await self._ledger.end(self.hold.key, reason, consumed, at=self._now())
-                self.ended = True
-            except StorageError as error:
-                if pause_s is None:
-                    log.error("a charge could not be recorded and stays on hold until the next start: %s", error)
-                    return
-                await asyncio.sleep(pause_s)
+            await asyncio.sleep(pause_s)
+        await self.try_to_end(reason, consumed)
+        if not self.ended:
+            log.error("a charge could not be recorded and stays on hold until the next start")

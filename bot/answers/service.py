@@ -786,9 +786,12 @@ class Answers:
         await self._save_record(replace(_record(job), state="failed"))
 
     async def _write_down(self, prepared: _Prepared, result: _Result, charge: Charge) -> bool:
-        """Settle the charge and remember the turn, in one transaction. False: it is not remembered, but charged."""
+        """Settle the charge and remember the turn, in one transaction. False: it is not remembered, but charged.
+
+        What the database does not take now is charged once the answer is whole: its reader need not wait for that.
+        """
         if not _is_remembered(prepared, result):
-            await charge.end(result.reason, result.consumed)
+            await charge.try_to_end(result.reason, result.consumed)
             return False
 
         async def settle_and_remember(tx: Tx) -> bool:
@@ -799,7 +802,7 @@ class Answers:
             remembered = await self._database.write(settle_and_remember)
         except StorageError as error:
             log.error("a turn could not be stored: %s", error)
-            await charge.end(result.reason, result.consumed)
+            await charge.try_to_end(result.reason, result.consumed)
             return False
         charge.ended = True
         return remembered
