@@ -8,14 +8,13 @@ import time
 from collections.abc import Sequence
 from typing import Final, Literal, TypeAlias
 
-import aiohttp
 import discord
 from discord import app_commands
 from discord.ext import commands
 
 from bot.answers.attachments import shown_name
 from bot.answers.question import Asker, AttachmentRef, Place, Question
-from bot.client import Bot
+from bot.client import NOT_TAKEN, Bot
 from bot.delivery.messages import Button
 from bot.delivery.surfaces import ChannelSurface, InteractionSurface
 from bot.errors import DeliveryError, DeliveryForbidden, MessageGone
@@ -273,7 +272,7 @@ class Ask(commands.Cog):
             await message.reply(words, mention_author=False)
         except discord.Forbidden as error:
             await self._complain(message, error)
-        except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+        except NOT_TAKEN as error:
             log.warning("an error message could not be shown: %s", type(error).__name__)
 
     async def _complain(self, message: discord.Message, cause: Exception) -> None:
@@ -291,7 +290,7 @@ class Ask(commands.Cog):
                 "grant me View Channel and Send Messages (in threads: Send Messages in Threads). "
                 "`/ask` works without them."
             )
-        except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+        except NOT_TAKEN as error:
             log.info("nor can the asker be told: %s", type(error).__name__)
 
 
