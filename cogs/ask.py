@@ -14,7 +14,7 @@ from discord.ext import commands
 
 from bot.answers.attachments import shown_name
 from bot.answers.question import Asker, AttachmentRef, Place, Question
-from bot.client import NOT_TAKEN, Bot
+from bot.client import NOT_TAKEN, Bot, already_acknowledged
 from bot.delivery.messages import Button
 from bot.delivery.surfaces import ChannelSurface, InteractionSurface
 from bot.errors import DeliveryError, DeliveryForbidden, MessageGone
@@ -194,7 +194,8 @@ class Ask(commands.Cog):
         """Answer a question as the reply to `interaction`; what is wrong at first sight is said to the asker alone."""
         with log_context(request_id=question.id):
             self.answers.check(question)
-            await interaction.response.defer(thinking=True, ephemeral=question.private)
+            with already_acknowledged():
+                await interaction.response.defer(thinking=True, ephemeral=question.private)
             surface = surface_of(interaction, private=question.private, place=question.place)
             await self.answers.answer(question, surface, self.bot.words_for)
 
@@ -413,7 +414,8 @@ async def _ask_anew(interaction: Interaction, answer_id: int, *, carry_on: bool)
     place = place_of(interaction)
     record = await services.answers.record_for(answer_id, by=interaction.user.id, at=place.channel_id)
     private = record.question.private
-    await interaction.response.defer(thinking=True, ephemeral=private)
+    with already_acknowledged():
+        await interaction.response.defer(thinking=True, ephemeral=private)
     surface = surface_of(interaction, private=private, place=place)
     repeat = services.answers.carry_on if carry_on else services.answers.again
     await repeat(record, new_id=interaction.id, surface=surface, words=interaction.client.words_for)
