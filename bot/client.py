@@ -1,8 +1,9 @@
 """The Discord client: lean intents, the command tree, and the one door through which every error reaches people."""
 
+import contextlib
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -33,6 +34,12 @@ EXTENSIONS: Final = (
 )
 """Loaded by name, since nothing in `bot` imports `cogs`."""
 
+NOT_TAKEN: Final = (discord.HTTPException, aiohttp.ClientError, OSError)
+"""What discord.py raises when Discord refuses a request, or cannot be reached: it translates no network errors."""
+
+ALREADY_ACKNOWLEDGED: Final = 40060
+"""Source: Discord's reference, "JSON Error Codes"."""
+
 INTENTS: Final = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
 """No privileged intent: mentions, replies that ping the bot and direct messages carry their content without one."""
 
@@ -58,6 +65,16 @@ async def redirect(api_url: str) -> None:
     except (aiohttp.ClientError, TimeoutError, KeyError, TypeError, ValueError) as error:
         raise DeliveryError(f"DISCORD_API_URL {base} does not answer like Discord's API") from error
     discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = gateway
+
+
+@contextlib.contextmanager
+def already_acknowledged() -> Iterator[None]:
+    """Go on where Discord says that an interaction has had its response: only the answer to that one was lost."""
+    try:
+        yield
+    except discord.HTTPException as error:
+        if error.code != ALREADY_ACKNOWLEDGED:
+            raise
 
 
 class Tree(app_commands.CommandTree["Bot"]):
@@ -149,14 +166,16 @@ class Bot(commands.AutoShardedBot):
         """
         words = self.words_for(error)
         try:
-            if not interaction.response.is_done():
-                await interaction.response.send_message(words, ephemeral=True)
-            elif loading:
+            with already_acknowledged():
+                if not interaction.response.is_done():
+                    await interaction.response.send_message(words, ephemeral=True)
+                    return
+            if loading:
                 await interaction.edit_original_response(content=words)
             else:
                 # A reply that is still loading is filled by this; one that shows words already keeps them.
                 await interaction.followup.send(words, ephemeral=True)
-        except (discord.HTTPException, aiohttp.ClientError, OSError) as failure:
+        except NOT_TAKEN as failure:
             # Of the network's failures only the kind: their words may carry the address, and so the token.
             log.warning("an error message could not be shown: %s", type(failure).__name__)
 

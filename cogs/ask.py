@@ -8,14 +8,13 @@ import time
 from collections.abc import Awaitable, Sequence
 from typing import Final, Literal, TypeAlias
 
-import aiohttp
 import discord
 from discord import app_commands
 from discord.ext import commands
 
 from bot.answers.attachments import shown_name
 from bot.answers.question import Asker, AttachmentRef, Place, Question
-from bot.client import Bot
+from bot.client import NOT_TAKEN, Bot, already_acknowledged
 from bot.delivery.messages import Button
 from bot.delivery.surfaces import ChannelSurface, InteractionSurface
 from bot.errors import DeliveryError, DeliveryForbidden, MessageGone
@@ -197,7 +196,8 @@ class Ask(commands.Cog):
         """Answer a question as the reply to `interaction`; what is wrong at first sight is said to the asker alone."""
         with log_context(request_id=question.id):
             self.answers.check(question)
-            await interaction.response.defer(thinking=True, ephemeral=question.private)
+            with already_acknowledged():
+                await interaction.response.defer(thinking=True, ephemeral=question.private)
             surface = surface_of(interaction, private=question.private, place=question.place)
             answering = self.answers.answer(question, surface, self.bot.words_for)
             await _filling(interaction, surface, answering)
@@ -276,7 +276,7 @@ class Ask(commands.Cog):
             await message.reply(words, mention_author=False)
         except discord.Forbidden as error:
             await self._complain(message, error)
-        except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+        except NOT_TAKEN as error:
             log.warning("an error message could not be shown: %s", type(error).__name__)
 
     async def _complain(self, message: discord.Message, cause: Exception) -> None:
@@ -294,7 +294,7 @@ class Ask(commands.Cog):
                 "grant me View Channel and Send Messages (in threads: Send Messages in Threads). "
                 "`/ask` works without them."
             )
-        except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+        except NOT_TAKEN as error:
             log.info("nor can the asker be told: %s", type(error).__name__)
 
 
@@ -417,7 +417,8 @@ async def _ask_anew(interaction: Interaction, answer_id: int, *, carry_on: bool)
     place = place_of(interaction)
     record = await services.answers.record_for(answer_id, by=interaction.user.id, at=place.channel_id)
     private = record.question.private
-    await interaction.response.defer(thinking=True, ephemeral=private)
+    with already_acknowledged():
+        await interaction.response.defer(thinking=True, ephemeral=private)
     surface = surface_of(interaction, private=private, place=place)
     repeat = services.answers.carry_on if carry_on else services.answers.again
     answering = repeat(

@@ -111,14 +111,17 @@ def states(text: str, limit: int, size: int) -> list[str]:
 
 
 def fence_left_open(page: str) -> bool:
-    """CommonMark's rule for fences, read line by line, at any indentation and inside of quotes and items."""
+    """CommonMark's rule for fences, read line by line, at any indentation and inside of quotes and items.
+
+    As in Discord, any white space may follow the closing backticks.
+    """
     open_run, open_quoted = "", False
     for line in page.split("\n"):
         quoted = re.match(r"[ \t]*>(?!>> )", line) is not None
         if open_run and open_quoted and line.strip() and not line.lstrip().startswith(">"):
             open_run = ""
         if open_run:
-            closer = re.fullmatch(r"[ \t]*(?:>[ \t]?){0,8}[ \t]*(`{3,16})[ \t\r]*", line)
+            closer = re.fullmatch(r"[ \t]*(?:>[ \t]?){0,8}[ \t]*(`{3,16})\s*", line)
             if closer and len(closer[1]) >= len(open_run) and (open_quoted or ">" not in line):
                 open_run = ""
         else:
@@ -203,6 +206,8 @@ def test_a_line_whose_last_backticks_are_held_back_does_not_become_a_fence(text:
 
 @given(markdown, limits, st.integers(1, 40))
 @example(text="word\n```word`code here`\n```word`code here`", limit=200, size=1)
+@example(text="word\n```js\n\n```\x0c", limit=200, size=1)
+@example(text="word\n```\n```👨\u200d👩", limit=200, size=1)
 @fuzz
 def test_every_fence_is_closed_in_every_page_and_state(text: str, limit: int, size: int) -> None:
     for page in [*split(text, limit), *states(text, limit, size)]:
@@ -410,6 +415,15 @@ def test_a_fence_closed_right_after_the_cut_is_not_opened_again() -> None:
         assert pages[-1].endswith("more text follows.")
 
 
+@pytest.mark.parametrize("blank", ["", " ", "\r", "\x0c", "\u3000"])
+@pytest.mark.parametrize("size", [1, 1_000])
+def test_white_space_may_follow_what_closes_a_fence_behind_a_cut(blank: str, size: int) -> None:
+    for extra in range(1, 20):
+        pages = fed("```\n" + "a line of code\n" * 12 + "y" * extra + f"\n```{blank}\nAfter it.", 200, [size])
+        assert pages.open(final=True).endswith("After it.")
+        assert not any(re.search(r"```\s*```", page) for page in [*pages.closed, pages.open(final=True)])
+
+
 def test_a_longer_fence_keeps_shorter_ones_as_content() -> None:
     pages = split("````md\n" + "```py\ncode\n```\ntext\n" * 15 + "````\n", 200)
     assert all(page.startswith("````md\n") and page.endswith("\n````") for page in pages)
@@ -477,6 +491,7 @@ def test_nul_is_dropped_and_a_lone_surrogate_replaced() -> None:
         ("```\nx\n`", "```\nx\n```"),
         ("```\nx\n``", "```\nx\n```"),
         ("```\nx\n```", "```\nx\n```"),
+        ("```\nx\n```👨\u200d", "```\nx\n```"),
         ("```\nx\n```\nafter", "```\nx\n```\nafter"),
         ("a **", "a"),
         ("a **b", "a **b**"),

@@ -323,6 +323,27 @@ async def test_what_discord_fails_at_for_a_moment_is_tried_again(house: House) -
     assert len(await turns(house)) == 1
 
 
+@pytest.mark.parametrize("status", [200, 500])
+async def test_an_acknowledgement_whose_answer_is_lost_leaves_no_reply_loading(house: House, status: int) -> None:
+    lost = Fault(method="POST", template="/interactions/…/callback", status=502, html=True, carried_out=True)
+    house.discord.faults.add(lost)
+    reply = await ask(house, PROMPT, answer=Script("In Durango.", status=status))
+    assert lost.hits == 1
+    assert reply.content.startswith(HEADING if status == 200 else "⚠️ The AI service has a problem")
+    assert not reply.loading
+
+
+async def test_what_is_wrong_is_said_where_the_acknowledgements_answer_was_lost(house: House) -> None:
+    house.discord.faults.add(
+        Fault(method="POST", template="/interactions/…/callback", status=502, html=True, carried_out=True)
+    )
+    notes = Upload(name="notes.txt", content=b"\0")
+    interaction = await house.dana.slash(house.channel, "ask", prompt=PROMPT, file=notes)
+    assert "is not a text file" in (await told(house, interaction)).content
+    assert interaction.original is not None
+    assert not interaction.original.loading
+
+
 # The database
 
 

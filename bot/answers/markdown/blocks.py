@@ -28,7 +28,8 @@ _LEAD: Final = re.compile(
 _RULE: Final = re.compile(r"[ \t]*+([-*_])[ \t]*+(?:\1[ \t]*+){2,}$")
 _DELIMITER_ROW: Final = re.compile(r"[ \t]*+\|?[ \t]*+:?-++:?[ \t]*+(?:\|[ \t]*+:?-*+:?[ \t]*+)+$")
 _REST_QUOTED: Final = re.compile(r"[ \t]*+>>>[ \t]")
-_CLOSER: Final = re.compile(rf"[ \t]*+(?:>[ \t]?+){{0,8}}[ \t]*+(`{{1,{LONGEST_RUN}}})[ \t\r]*")
+_CLOSER: Final = re.compile(rf"[ \t]*+(?:>[ \t]?+){{0,8}}[ \t]*+(`{{1,{LONGEST_RUN}}})\s*")
+"""White space of every kind may follow, as a page drops what is at its end; Discord asks for no line end at all."""
 
 
 class Kind(Enum):
@@ -78,7 +79,7 @@ class Fence:
 
     def may_be_closed_by(self, line: str) -> bool:
         """Whether the unfinished `line` can still become this fence's closing line."""
-        if line.strip(" \t>`") or len(line.rstrip()) > _LONGEST_CLOSER:
+        if line.rstrip().strip(" \t>`") or len(line.rstrip()) > _LONGEST_CLOSER:
             return False
         return "`" not in line or self._only_run(line) is not None
 

@@ -111,9 +111,10 @@ def _settled(reading: Reading) -> int:
     text, line = reading.text, reading.lines[-1]
     if line.kind in (Kind.FENCE_CONTENT, Kind.FENCE_OPENER):
         before = reading.lines[-2].fence if len(reading.lines) > 1 else None
-        if line.kind is Kind.FENCE_OPENER or (before is not None and before.may_be_closed_by(text[line.start :])):
+        end = _whole_cluster(text)
+        if line.kind is Kind.FENCE_OPENER or (before is not None and before.may_be_closed_by(text[line.start : end])):
             return line.start
-        return _whole_cluster(text)
+        return end
     if line.kind is Kind.FENCE_CLOSER:
         return len(text)
     if _BARE_LEAD.match(text, line.start) or _OPENER.match(text, line.start):
