@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from typing import Final
 
+import aiohttp
 import discord
 from discord.ext import commands
 
@@ -11,6 +13,9 @@ from bot.credits.values import CeilingNotice
 from bot.money import as_dollars
 
 log = logging.getLogger(__name__)
+
+PAUSES_S: Final = (1.0, 10.0, 60.0, 600.0, 3_600.0)
+"""Between the tries to reach the operator: each thing is said once a month, so it must not be lost to a bad minute."""
 
 
 def in_words(notice: CeilingNotice) -> str:
@@ -45,11 +50,22 @@ class Operator(commands.Cog):
         await self.bot.wait_until_ready()
         while True:
             notice = await self.bot.services.notices.get()
+            await self._deliver(operator_id, in_words(notice))
+
+    async def _deliver(self, operator_id: int, words: str) -> None:
+        for pause_s in (*PAUSES_S, None):
             try:
                 operator = await self.bot.fetch_user(operator_id)
-                await operator.send(in_words(notice))
-            except discord.HTTPException as error:
-                log.warning("the operator could not be told: %s", error)
+                await operator.send(words)
+                return
+            except (discord.Forbidden, discord.NotFound) as error:
+                log.warning("the operator takes no direct message: %s", error)
+                return
+            except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+                # Of the network's failures only the kind: their words may carry the address, and so the token.
+                log.warning("the operator could not be told: %s", type(error).__name__)
+            if pause_s is not None:
+                await asyncio.sleep(pause_s)
 
 
 async def setup(bot: Bot) -> None:
