@@ -67,7 +67,7 @@ class House:
                         await serving
 
     @asynccontextmanager
-    async def process(self) -> AsyncIterator[asyncio.subprocess.Process]:
+    async def process(self, **overrides: str) -> AsyncIterator[asyncio.subprocess.Process]:
         """The bot as a process of its own, on the same database as `running`: one that can be killed."""
         with (self.folder / "process.log").open("wb") as log:
             process = await asyncio.create_subprocess_exec(
@@ -75,7 +75,7 @@ class House:
                 "-m",
                 "bot",
                 cwd=REPOSITORY,
-                env={**os.environ, **self.environment()},
+                env={**os.environ, **self.environment(**overrides)},
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=log,
             )
