@@ -15,7 +15,11 @@ from typing import Final
 import aiohttp
 
 from bot.answers.attachments import AttachmentLimits, Attachments
+from bot.answers.conversing import Conversation
 from bot.answers.history import History
+from bot.answers.pictures import PictureAddresses
+from bot.answers.preparing import Preparation
+from bot.answers.records import Records
 from bot.answers.service import Answers
 from bot.answers.tokens import TokenCounter
 from bot.catalog import Catalog, ChatModel
@@ -105,23 +109,33 @@ async def open_services(settings: Settings, *, now: Callable[[], float] = time.t
         await _resolve_crashed(ledger, now)
         answers = Answers(
             settings=settings,
-            catalog=catalog,
-            default_model=default_model,
-            api=api,
             database=database,
-            ledger=ledger,
-            unit=unit,
             counter=counter,
-            attachments=Attachments(
-                session,
-                AttachmentLimits(
-                    image_bytes=settings.image_limit_bytes,
-                    image_pixels=settings.image_limit_pixels,
-                    text_bytes=settings.file_limit_bytes,
+            preparation=Preparation(
+                settings=settings,
+                catalog=catalog,
+                default_model=default_model,
+                database=database,
+                counter=counter,
+                attachments=Attachments(
+                    session,
+                    AttachmentLimits(
+                        image_bytes=settings.image_limit_bytes,
+                        image_pixels=settings.image_limit_pixels,
+                        text_bytes=settings.file_limit_bytes,
+                    ),
                 ),
+                addresses=PictureAddresses(rest, now=now),
             ),
-            reader=rest,
-            now=now,
+            conversation=Conversation(
+                settings=settings,
+                api=api,
+                ledger=ledger,
+                unit=unit,
+                counter=counter,
+                records=Records(database),
+                now=now,
+            ),
         )
         yield Services(
             settings=settings,

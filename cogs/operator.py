@@ -4,11 +4,10 @@ import asyncio
 import logging
 from typing import Final
 
-import aiohttp
 import discord
 from discord.ext import commands
 
-from bot.client import Bot
+from bot.client import NOT_TAKEN, Bot
 from bot.credits.values import CeilingNotice
 from bot.money import as_dollars
 
@@ -61,7 +60,7 @@ class Operator(commands.Cog):
             except (discord.Forbidden, discord.NotFound) as error:
                 log.warning("the operator takes no direct message: %s", error)
                 return
-            except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+            except NOT_TAKEN as error:
                 # Of the network's failures only the kind: their words may carry the address, and so the token.
                 log.warning("the operator could not be told: %s", type(error).__name__)
             if pause_s is not None:

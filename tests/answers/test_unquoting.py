@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.answers.service import QUOTE_MARK, unquoting
+from bot.answers.conversing import QUOTE_MARK, unquoting
 from bot.minitoolai.chat import ChatRequest, Message
 
 WITHHELD = "(its words are withheld: they quote the conversation)"

@@ -8,6 +8,7 @@ import sqlite3
 import pytest
 
 import bot.app
+from bot.answers.conversing import Conversation
 from bot.answers.history import MemoryKey
 from bot.app import open_bot, open_services
 from bot.client import Bot
@@ -382,8 +383,7 @@ async def test_the_unforeseen_leaves_no_reply_that_looks_unfinished(
     def broken(*_: object, **__: object) -> None:
         raise LookupError("a fault of ours")
 
-    assert house.bot is not None
-    monkeypatch.setattr(house.bot.services.answers, "_footer", broken)
+    monkeypatch.setattr(Conversation, "_footer", broken)
     gate = asyncio.Event()
     house.api.script(Script(["In ", "Durango."], stall_after=1, gate=gate))
     interaction = await house.dana.slash(house.channel, "ask", prompt=PROMPT)

@@ -1,0 +1,312 @@
+"""The way from a prepared request to its shown, paid and remembered answer."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+from bot.answers.charge import Charge
+from bot.answers.footer import footer, memory_in_words
+from bot.answers.journey import (
+    NOTICES,
+    UNPAID,
+    WHOLE,
+    Ending,
+    Heard,
+    Prepared,
+    Result,
+    Running,
+    Words,
+    button,
+    ending_buttons,
+    ending_of,
+    heading_of,
+    is_remembered,
+    reason_of,
+)
+from bot.answers.live import Live
+from bot.answers.records import Records
+from bot.answers.tokens import TokenCounter, image_tokens
+from bot.credits.ledger import Ledger
+from bot.credits.notices import used_notice
+from bot.credits.rules import Consumed, Reason
+from bot.credits.values import Hold, HoldRequest
+from bot.delivery.messages import Surface
+from bot.errors import (
+    DeliveryError,
+    DeliveryForbidden,
+    MessageGone,
+    ProviderError,
+    ProviderKeyRefused,
+    ProviderOutOfCredit,
+    TokenExpired,
+)
+from bot.minitoolai.chat import ChatRequest, Finished, TextDelta, Usage
+from bot.minitoolai.client import MiniToolAI
+from bot.money import CreditUnit
+from bot.settings import Settings
+
+log = logging.getLogger(__name__)
+
+USAGE_WAIT_S: Final = 2.0
+"""How long the API may take to send its figures, or close, after it has said that the answer is finished."""
+FIRST_SHOWN_S: Final = 0.5
+"""How long an answer that has ended already waits for its first words to be shown before it is paid."""
+SILENCE_S: Final = 4.0
+"""After so long without a word the reply says that the model is at it, and offers Stop."""
+BEGUN_WAIT_S: Final = 1.0
+"""How long the first words wait until the answer is written down, so that a crash leaves none that no button can close.
+That is done long before the API answers, unless the disk is in trouble: then the words go first."""
+QUOTE_MARK: Final = 12
+"""So many characters in a row that stand in the conversation and in the API's words for an error are a quotation."""
+ABANDONED: Final = "⚠️ Cut off: something went wrong on my side."
+OPERATOR_MUST_ACT: Final = (ProviderKeyRefused, ProviderOutOfCredit)
+
+
+class Conversation:
+    """Asks, shows the answer as it streams, ends it."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        api: MiniToolAI,
+        ledger: Ledger,
+        unit: CreditUnit,
+        counter: TokenCounter,
+        records: Records,
+        now: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._api = api
+        self._ledger = ledger
+        self._unit = unit
+        self._counter = counter
+        self._records = records
+        self._now = now
+
+    def moment(self) -> datetime:
+        return datetime.fromtimestamp(self._now(), UTC)
+
+    async def _hold(self, prepared: Prepared) -> Hold:
+        """Set the worst case apart: all that is sent, and the longest answer, or as much of it as can be paid.
+
+        Raises:
+            CreditsError: not even a short answer can be paid. StorageError: nothing is held.
+        """
+        question, model = prepared.job.question, prepared.model
+        wanted = prepared.request.max_completion_tokens
+        return await self._ledger.hold(
+            HoldRequest(
+                key=question.id,
+                scope_id=question.place.scope_id,
+                user_id=question.asker.id,
+                role_ids=frozenset(question.asker.role_ids),
+                kind="chat",
+                model=model.id,
+                fixed_nano=model.price(input_tokens=prepared.prompt.tokens(image_tokens(model.id)), output_tokens=0),
+                unit_nano=model.price(input_tokens=0, output_tokens=1),
+                units_wanted=wanted,
+                units_minimum=min(self._settings.min_answer_tokens, wanted),
+                at=self.moment(),
+            )
+        )
+
+    async def give(self, prepared: Prepared, running: Running, surface: Surface, words: Words) -> None:
+        """Hold, ask, show as it streams, end it, settle and remember. Whatever happens, the hold ends.
+
+        Raises:
+            CreditsError: the answer cannot be paid. Nothing was asked of the API.
+            DeliveryError: the answer could not be shown, or was deleted. The question is not remembered then.
+            StorageError: nothing could be held, and nothing was asked of the API.
+        """
+        charge = Charge(self._ledger, await self._hold(prepared), now=self.moment)
+        prepared = prepared.within(charge.hold)
+        heard = Heard()
+        begun = asyncio.create_task(self._records.begin(prepared.job), name=f"answer {prepared.job.question.id} begun")
+        reason: Reason = "cut"
+        try:
+            await self._show(prepared, charge, heard, running, surface, words, begun)
+        except DeliveryError as error:
+            reason = "deleted" if isinstance(error, MessageGone) else "undelivered"
+            raise
+        except asyncio.CancelledError:
+            reason = "shutdown"
+            raise
+        finally:
+            begun.cancel()
+            if not charge.ended:
+                await charge.end(reason, self._consumed(prepared, heard))
+
+    async def _show(
+        self,
+        prepared: Prepared,
+        charge: Charge,
+        heard: Heard,
+        running: Running,
+        surface: Surface,
+        words: Words,
+        begun: asyncio.Task[None],
+    ) -> None:
+        answer_id = prepared.job.question.id
+        stop = replace(button("stop", answer_id, "Stop", "⏹️"), style="danger")
+        remembered = False
+        try:
+            async with (
+                Live(
+                    surface, max_messages=self._settings.max_messages, stop=stop, heading=heading_of(prepared.job)
+                ) as live,
+                _closed_on_failure(live, answer_id),
+            ):
+                live.attach(prepared.uploads)
+                await self._listen(prepared, heard, live, running, begun)
+                result = self._result(prepared, heard, running, words)
+                await begun
+                live.check()
+                # What is being read is paid and remembered before its last edit, so that its buttons, and the next
+                # question, find it. What nobody could see a word of yet is shown first: it may never be delivered.
+                begun_to_show = await live.begins_to_show(FIRST_SHOWN_S) if heard.parts else True
+                if begun_to_show:
+                    remembered = await self._records.settle(prepared, result, charge)
+                remember = remembered if begun_to_show else is_remembered(prepared, result)
+                sent = await live.finish(
+                    footer=self._footer(prepared, result, charge, remembered=remember),
+                    buttons=ending_buttons(answer_id, may_continue=remember and result.ending == "length"),
+                    notice=result.notice,
+                    torn=result.ending not in WHOLE,
+                )
+                if not begun_to_show:
+                    remembered = await self._records.settle(prepared, result, charge)
+            await self._records.place(prepared, result, sent, remembered=remembered)
+        except Exception:
+            await self._records.take_back(prepared.job, remembered=remembered)
+            raise
+        log.info("answered (%s) by %s, %d + %d tokens", result.ending, prepared.model.id, *_counts(result.usage))
+
+    async def _listen(
+        self, prepared: Prepared, heard: Heard, live: Live, running: Running, begun: asyncio.Task[None]
+    ) -> None:
+        """Pull the stream to its end, a halt, or an error of the API's, which is part of what was heard."""
+        loop = asyncio.get_running_loop()
+        silence = loop.call_later(SILENCE_S, live.note, "thinking…")
+        try:
+            async with asyncio.timeout(None) as running.scope, aclosing(self._api.chat(prepared.request)) as events:
+                if running.halted:
+                    running.scope.reschedule(loop.time())
+                async for event in events:
+                    if isinstance(event, TextDelta):
+                        silence.cancel()
+                        if not heard.parts:
+                            await asyncio.wait({begun}, timeout=BEGUN_WAIT_S)
+                        if not heard.parts and not event.text.lstrip().startswith("`"):  # else the model does it
+                            live.add(prepared.reopening)
+                        heard.parts.append(event.text)
+                        live.add(event.text)
+                    elif isinstance(event, Finished):
+                        heard.finish_reason = event.reason
+                        running.scope.reschedule(loop.time() + USAGE_WAIT_S)
+                    else:
+                        heard.usage = event
+        except TimeoutError:
+            if not (running.halted or heard.finish_reason):
+                raise
+        except ProviderError as error:
+            heard.error = error
+            detail = unquoting(error.detail, prepared.request)
+            if isinstance(error, OPERATOR_MUST_ACT):
+                log.error("the AI service refuses the operator's account: %s %s", type(error).__name__, detail)
+            else:
+                log.warning("the AI service failed: %s %s", type(error).__name__, detail)
+        finally:
+            silence.cancel()
+            running.scope = None  # what comes now ends nothing: a deadline that is over cannot be moved
+
+    def _result(self, prepared: Prepared, heard: Heard, running: Running, words: Words) -> Result:
+        ending = ending_of(heard, running)
+        return Result(
+            ending=ending,
+            reason=reason_of(ending, heard.error),
+            text=heard.text,
+            finish_reason=heard.finish_reason,
+            usage=self._usage(prepared, heard),
+            estimated=heard.usage is None,
+            consumed=self._consumed(prepared, heard),
+            notice=_cut_off(words(heard.error), ending) if heard.error is not None else NOTICES.get(ending),
+        )
+
+    def _usage(self, prepared: Prepared, heard: Heard) -> Usage:
+        """The API's own figures, or the tokenizer's."""
+        return heard.usage or Usage(
+            prompt_tokens=prepared.prompt.tokens(image_tokens(prepared.model.id)),
+            completion_tokens=self._counter.count(heard.text),
+        )
+
+    def _consumed(self, prepared: Prepared, heard: Heard) -> Consumed:
+        usage = self._usage(prepared, heard)
+        return Consumed(
+            nano=prepared.model.price(input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens),
+            estimated=heard.usage is None,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+        )
+
+    def _footer(self, prepared: Prepared, result: Result, charge: Charge, *, remembered: bool) -> str:
+        if result.ending in UNPAID:
+            return f"{prepared.model.id} · not charged, not remembered"
+        paid = charge.paid(result.reason, result.consumed)
+        standing = charge.hold.standing
+        notes = list(prepared.notes)
+        if result.ending == "length":
+            notes.append(prepared.length_note)
+        if prepared.key is not None and not remembered and result.text.strip():
+            notes.append("could not be remembered")
+        if (used := used_notice(charge.hold.used_percent_after(paid), standing.ends_at)) is not None:
+            notes.append(used)
+        return footer(
+            model=prepared.model.id,
+            usage=result.usage,
+            estimated=result.estimated,
+            cost=paid,
+            unit=self._unit,
+            memory=memory_in_words(
+                prepared.key, asker_name=prepared.asked.asker.name, turns=prepared.prompt.turns_used
+            ),
+            notes=notes,
+        )
+
+
+@contextlib.asynccontextmanager
+async def _closed_on_failure(live: Live, answer_id: int) -> AsyncIterator[None]:
+    """Leave no reply that looks unfinished, whatever goes wrong; the one door says what it was."""
+    try:
+        yield
+    except (MessageGone, DeliveryForbidden, TokenExpired):
+        raise  # there is no message to close any more, or no way to it
+    except Exception:
+        await live.abandon(notice=ABANDONED, buttons=ending_buttons(answer_id, may_continue=False))
+        raise
+
+
+def unquoting(detail: str, request: ChatRequest) -> str:
+    """The API's own words fit for a log: withheld where they repeat what people wrote.
+
+    A run of `QUOTE_MARK` characters in common counts as a quotation, or the whole of a shorter text.
+    """
+    written = [message.text for message in request.messages if message.role != "developer"]
+    runs = {detail[start : start + QUOTE_MARK] for start in range(len(detail) - QUOTE_MARK + 1)}
+    if any((len(text) < QUOTE_MARK and text in detail) or any(run in text for run in runs) for text in written):
+        return "(its words are withheld: they quote the conversation)"
+    return detail
+
+
+def _cut_off(words: str, ending: Ending) -> str:
+    """`words` about an error, which say first that an answer stands above them in part."""
+    return f"⚠️ Cut off. {words.removeprefix('⚠️ ')}" if ending == "cut" else words
+
+
+def _counts(usage: Usage) -> tuple[int, int]:
+    return usage.prompt_tokens, usage.completion_tokens

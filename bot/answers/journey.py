@@ -1,0 +1,187 @@
+"""The values of a question's journey, from its preparation to its ending. Without I/O."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
+
+from bot.answers.history import AnswerState, Asked, MemoryKey
+from bot.answers.plain import as_heading
+from bot.answers.question import Question
+from bot.answers.window import Prompt
+from bot.catalog import ChatModel
+from bot.credits.rules import Consumed, Reason
+from bot.credits.values import Hold
+from bot.delivery.messages import Button, Upload
+from bot.errors import ProviderError, ProviderUnreachable, StreamFailed
+from bot.minitoolai.chat import ChatRequest, Usage
+
+Words = Callable[[BaseException], str]
+"""What an error is to the reader."""
+
+HEADING_LIMIT: Final = 200
+"""Characters of the question that its answer repeats."""
+
+UNPAID: Final = frozenset({"cut", "failed", "restart"})
+"""Endings for which the asker pays nothing, as `bot/credits/rules.py` says."""
+
+Ending = Literal["finished", "length", "filtered", "stopped", "restart", "cut", "failed"]
+
+STATES: Final[dict[Ending, AnswerState]] = {
+    "finished": "done",
+    "length": "done",
+    "filtered": "done",
+    "stopped": "stopped",
+    "restart": "cut",
+    "cut": "cut",
+    "failed": "failed",
+}
+
+NOTICES: Final[dict[Ending, str]] = {
+    "filtered": "⚠️ The AI service's content filter ended this answer.",
+    "stopped": "⏹️ Stopped.",
+    "restart": "⚠️ Cut off: I am being restarted. Please press Regenerate in a minute.",
+}
+
+WHOLE: Final = frozenset({"finished", "filtered"})
+"""Any other broke off, perhaps inside a mark, which is then closed."""
+
+REMEMBERED: Final = frozenset({"finished", "length", "filtered", "stopped"})
+"""What a later question is reminded of. An answer that failed is nobody's fault but ours, and is shown, not kept."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One answer to give. `root_id` is the question whose turn it becomes part of; another one's, where it is asked
+    again (`again`) or carried on (`more`)."""
+
+    question: Question
+    root_id: int
+    kind: Literal["new", "again", "more"] = "new"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """Everything that is known before the API is asked. `reopening` opens the code block anew in which the answer
+    stopped that is carried on."""
+
+    job: Job
+    model: ChatModel
+    key: MemoryKey | None
+    asked: Asked
+    prompt: Prompt
+    request: ChatRequest
+    uploads: tuple[Upload, ...]
+    notes: tuple[str, ...]
+    reopening: str
+    length_note: str = ""
+
+    def within(self, hold: Hold) -> "Prepared":
+        """The same, with an answer no longer than what is on hold pays for."""
+        wanted, units = self.request.max_completion_tokens, hold.units
+        note = f"ended at the limit of {units:,} tokens"
+        if units < wanted:
+            note = f"ended at {units:,} of {wanted:,} tokens: your credits pay for no more"
+        return replace(self, request=replace(self.request, max_completion_tokens=units), length_note=note)
+
+
+@dataclass(kw_only=True, slots=True)
+class Running:
+    """An answer that is being given. `halt` ends its stream, whose deadline is `scope`; before there is one, it is
+    remembered in `halted`, and after it there is nothing to end."""
+
+    asker_id: int
+    channel_id: int
+    scope: asyncio.Timeout | None = None
+    halted: Literal["stopped", "restart"] | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def halt(self, why: Literal["stopped", "restart"]) -> None:
+        self.halted = self.halted or why
+        if self.scope is not None and not self.scope.expired():
+            self.scope.reschedule(asyncio.get_running_loop().time())
+
+
+@dataclass(kw_only=True, slots=True)
+class Heard:
+    """What the API said so far."""
+
+    parts: list[str] = field(default_factory=list)
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    error: ProviderError | None = None
+
+    @property
+    def text(self) -> str:
+        return "".join(self.parts)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """How it ended, and what it took. `reason` is the ledger's word for it."""
+
+    ending: Ending
+    reason: Reason
+    text: str
+    finish_reason: str | None
+    usage: Usage
+    estimated: bool
+    consumed: Consumed
+    notice: str | None
+
+
+def button(action: str, answer_id: int, label: str, emoji: str) -> Button:
+    """A button that names a stored answer; `cogs.ask` knows it by this form of `custom_id`."""
+    return Button(custom_id=f"ask:{action}:{answer_id}", label=label, emoji=emoji)
+
+
+def ending_buttons(answer_id: int, *, may_continue: bool) -> tuple[Button, ...]:
+    """What can be done with an answer that has ended."""
+    more = (button("more", answer_id, "Continue", "▶️"),) if may_continue else ()
+    return (
+        *more,
+        button("again", answer_id, "Regenerate", "🔁"),
+        button("delete", answer_id, "Delete", "🗑️"),
+    )
+
+
+def ending_of(heard: Heard, running: Running) -> Ending:
+    """How an answer ended, by what was heard; one that was halted after its last word has finished."""
+    if heard.error is not None:
+        return "cut" if heard.text.strip() else "failed"
+    if heard.finish_reason is None and running.halted is not None:
+        return running.halted
+    match heard.finish_reason:
+        case "length":
+            return "length"
+        case "content_filter":
+            return "filtered"
+        case _:
+            return "finished"
+
+
+def reason_of(ending: Ending, error: ProviderError | None) -> Reason:
+    """The ledger's word for an ending; what the API may have taken without an answer is recorded as its due."""
+    match ending:
+        case "restart":
+            return "shutdown"
+        case "failed" if isinstance(error, StreamFailed):
+            return "cut"
+        case "failed" if isinstance(error, ProviderUnreachable) and error.sent:
+            return "unanswered"
+        case "failed":
+            return "refused"
+        case _:
+            return ending
+
+
+def is_remembered(prepared: Prepared, result: Result) -> bool:
+    """Whether it belongs into the memory that the question reads."""
+    return prepared.key is not None and result.ending in REMEMBERED and bool(result.text.strip())
+
+
+def heading_of(job: Job) -> str:
+    """Discord shows who used a command, not what they asked: the answer says it, unless its only reader knows."""
+    question = job.question
+    repeats = not (question.is_message or question.private or job.kind == "more")
+    return as_heading(question.prompt, HEADING_LIMIT) if repeats else ""

@@ -1,0 +1,169 @@
+"""What is written down of an answer: its turn and its charge in one transaction, and what its buttons need."""
+
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from bot.answers import history as store
+from bot.answers.charge import Charge
+from bot.answers.history import AnswerRecord, History, MemoryKey, Turn
+from bot.answers.journey import STATES, Job, Prepared, Result, is_remembered
+from bot.answers.question import AttachmentRef
+from bot.delivery.messages import Sent
+from bot.storage.database import Database, Tx
+from bot.storage.errors import StorageError
+
+log = logging.getLogger(__name__)
+
+
+class Records:
+    """Writes down answers as they begin and end."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._history = History(database)
+
+    async def begin(self, job: Job) -> None:
+        """So that the Stop button of an answer that a crash left open finds something to close."""
+        await self._save(_record(job))
+
+    async def _save(self, record: AnswerRecord) -> None:
+        """Best effort: without its record an answer's buttons say that they know nothing, and no more is lost."""
+        try:
+            await self._history.save_answer(record)
+        except StorageError as error:
+            log.error("an answer's record could not be stored: %s", error)
+
+    async def take_back(self, job: Job, *, remembered: bool) -> None:
+        """Forget a turn whose answer nobody can read: deleted by somebody, or not taken by Discord.
+
+        An answer that was asked again or carried on is in the place of the one before, which is kept nowhere else.
+        """
+        if remembered and job.root_id == job.question.id:
+            try:
+                await self._history.delete_turn(job.root_id)
+            except StorageError as error:
+                log.error("a turn could not be taken back: %s", error)
+        await self._save(replace(_record(job), state="failed"))
+
+    async def settle(self, prepared: Prepared, result: Result, charge: Charge) -> bool:
+        """Settle the charge and remember the turn, in one transaction. False: it is not remembered, but charged.
+
+        What the database does not take now is charged once the answer is whole: its reader need not wait for that.
+        """
+        if not is_remembered(prepared, result):
+            await charge.try_to_end(result.reason, result.consumed)
+            return False
+
+        async def settle_and_remember(tx: Tx) -> bool:
+            await charge.end_in(tx, result.reason, result.consumed)
+            return await _remember(tx, prepared, result)
+
+        try:
+            remembered = await self._database.write(settle_and_remember)
+        except StorageError as error:
+            log.error("a turn could not be stored: %s", error)
+            await charge.try_to_end(result.reason, result.consumed)
+            return False
+        charge.ended = True
+        return remembered
+
+    async def place(self, prepared: Prepared, result: Result, sent: tuple[Sent, ...], *, remembered: bool) -> None:
+        """Where the answer stands, for its buttons, and where its pictures can be read again."""
+        job = prepared.job
+        images = _shown_again(prepared, sent)
+        record = AnswerRecord(
+            question=replace(job.question, images=images),
+            state=STATES[result.ending],
+            updated_at=now(),
+            messages=tuple((one.channel_id, one.message_id) for one in sent),
+            turn_id=job.root_id if remembered else None,
+        )
+
+        async def write(tx: Tx) -> None:
+            await store.save_answer(tx, record)
+            if remembered and prepared.uploads:
+                await store.set_images(tx, job.root_id, images)
+
+        try:
+            await self._database.write(write)
+        except StorageError as error:
+            log.error("an answer's record could not be stored: %s", error)
+
+
+async def _remember(tx: Tx, prepared: Prepared, result: Result) -> bool:
+    """The turn, in its place; and the record, so that a crash before the last edit leaves no button that knows nothing.
+
+    False: the turn that was asked again or carried on has been forgotten meanwhile.
+    """
+    assert prepared.key is not None
+    turn = _turn(prepared, result, prepared.key)
+    await store.save_answer(tx, replace(_record(prepared.job), state=STATES[result.ending], turn_id=turn.question_id))
+    match prepared.job.kind:
+        case "more":
+            return await store.extend_turn(
+                tx,
+                turn.question_id,
+                text=turn.answer,
+                prompt_tokens=turn.prompt_tokens,
+                completion_tokens=turn.completion_tokens,
+                cost_nano=turn.cost_nano,
+                finish_reason=turn.finish_reason,
+                complete=turn.complete,
+            )
+        case "again" if prepared.job.root_id != prepared.job.question.id:
+            return await store.replace_turn(tx, turn)
+        case _:
+            return await store.append_turn(tx, turn)
+
+
+def _turn(prepared: Prepared, result: Result, key: MemoryKey) -> Turn:
+    return Turn(
+        question_id=prepared.job.root_id,
+        key=key,
+        guild_id=prepared.job.question.place.guild_id,
+        asked_at=asked_at(prepared.job.root_id),
+        asked=prepared.asked,
+        answer=result.text,
+        model=prepared.model.id,
+        prompt_tokens=result.usage.prompt_tokens,
+        completion_tokens=result.usage.completion_tokens,
+        cost_nano=prepared.model.price(
+            input_tokens=result.usage.prompt_tokens, output_tokens=result.usage.completion_tokens
+        ),
+        finish_reason=result.finish_reason,
+        complete=result.ending == "finished",
+    )
+
+
+def _record(job: Job) -> AnswerRecord:
+    return AnswerRecord(question=job.question, state="running", updated_at=now())
+
+
+def _shown_again(prepared: Prepared, sent: tuple[Sent, ...]) -> tuple[AttachmentRef, ...]:
+    """The question's pictures, those that the answer shows again under the answer's own attachments.
+
+    A private answer's message can be read by nobody but the asker: its attachments end with their addresses.
+    """
+    question = prepared.job.question
+    if not prepared.uploads or not sent:
+        return question.images
+    shown = iter(sent[0].attachments)
+    located: list[AttachmentRef] = []
+    for image in question.images:
+        again = next(shown, None) if image.message_id is None else None
+        if again is None:
+            located.append(image)
+            continue
+        where = (None, None) if question.private else (sent[0].channel_id, sent[0].message_id)
+        located.append(replace(image, id=again.id, url=again.url, channel_id=where[0], message_id=where[1]))
+    return tuple(located)
+
+
+def asked_at(snowflake: int) -> datetime:
+    """When Discord made an id. Source: Discord's reference, "Snowflakes"."""
+    return datetime.fromtimestamp(((snowflake >> 22) + 1_420_070_400_000) / 1_000, UTC)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
