@@ -22,9 +22,10 @@ from tests.e2e.house import House, has_button, replies
 log = logging.getLogger(__name__)
 
 OVERRIDES = {"DEFAULT_ALLOWANCE": "unlimited", "HISTORY_TOKENS": "200"}
-LIFE = 60
+LIFE = 120
 """The most questions that the bot puts to the API before it is killed."""
-BURST = 6
+BURST = 3
+"""So many questions at once, on average."""
 _NUMBER = re.compile(r"Question (\d+)\?")
 
 
@@ -43,7 +44,7 @@ class Storm:
         found = _NUMBER.search(received.body["messages"][-1]["content"])
         assert found is not None
         self.heard.setdefault(self.asked[int(found[1])].id, []).append(received)
-        return Script(["some words "] * self.rng.randint(1, 20), chunk_delay_s=self.rng.choice((0.0, 0.005, 0.03)))
+        return Script(["some words "] * self.rng.randint(1, 20), chunk_delay_s=self.rng.choice((0.0, 0.002, 0.02)))
 
     async def rage(self) -> None:
         while True:
