@@ -80,19 +80,7 @@ async def open_services(settings: Settings, *, now: Callable[[], float] = time.t
     limits, unit = OperatorLimits.load(settings), CreditUnit(nano=settings.credit_nano)
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database.open(settings.database_url))
-        api = await stack.enter_async_context(
-            MiniToolAI(
-                settings.minitoolai_api_url,
-                settings.minitoolai_api_key,
-                timeouts=Timeouts(
-                    connect_s=settings.chat_connect_timeout_s,
-                    first_byte_s=settings.chat_first_byte_timeout_s,
-                    gap_s=settings.chat_gap_timeout_s,
-                    answer_s=settings.chat_total_timeout_s,
-                ),
-                retry=RetryPolicy(attempts=settings.chat_retries + 1),
-            )
-        )
+        api = await stack.enter_async_context(_api(settings))
         session = await stack.enter_async_context(
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar())
         )
@@ -117,14 +105,7 @@ async def open_services(settings: Settings, *, now: Callable[[], float] = time.t
                 default_model=default_model,
                 database=database,
                 counter=counter,
-                attachments=Attachments(
-                    session,
-                    AttachmentLimits(
-                        image_bytes=settings.image_limit_bytes,
-                        image_pixels=settings.image_limit_pixels,
-                        text_bytes=settings.file_limit_bytes,
-                    ),
-                ),
+                attachments=Attachments(session, _attachment_limits(settings)),
                 addresses=PictureAddresses(rest, now=now),
             ),
             conversation=Conversation(
@@ -151,6 +132,28 @@ async def open_services(settings: Settings, *, now: Callable[[], float] = time.t
             charts=charts,
             notices=notices,
         )
+
+
+def _api(settings: Settings) -> MiniToolAI:
+    return MiniToolAI(
+        settings.minitoolai_api_url,
+        settings.minitoolai_api_key,
+        timeouts=Timeouts(
+            connect_s=settings.chat_connect_timeout_s,
+            first_byte_s=settings.chat_first_byte_timeout_s,
+            gap_s=settings.chat_gap_timeout_s,
+            answer_s=settings.chat_total_timeout_s,
+        ),
+        retry=RetryPolicy(attempts=settings.chat_retries + 1),
+    )
+
+
+def _attachment_limits(settings: Settings) -> AttachmentLimits:
+    return AttachmentLimits(
+        image_bytes=settings.image_limit_bytes,
+        image_pixels=settings.image_limit_pixels,
+        text_bytes=settings.file_limit_bytes,
+    )
 
 
 async def _resolve_crashed(ledger: Ledger, now: Callable[[], float]) -> None:
