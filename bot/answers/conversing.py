@@ -33,7 +33,7 @@ from bot.answers.records import Records
 from bot.answers.tokens import TokenCounter, image_tokens
 from bot.credits.ledger import Ledger
 from bot.credits.notices import used_notice
-from bot.credits.rules import Consumed, Reason
+from bot.credits.rules import NOTHING, Consumed, Reason
 from bot.credits.values import Hold, HoldRequest
 from bot.delivery.messages import Surface
 from bot.errors import (
@@ -191,12 +191,13 @@ class Conversation:
         self, prepared: Prepared, heard: Heard, live: Live, running: Running, begun: asyncio.Task[None]
     ) -> None:
         """Pull the stream to its end, a halt, or an error of the API's, which is part of what was heard."""
+        if running.halted:
+            return
+        heard.asked = True
         loop = asyncio.get_running_loop()
         silence = loop.call_later(SILENCE_S, live.note, "thinking…")
         try:
             async with asyncio.timeout(None) as running.scope, aclosing(self._api.chat(prepared.request)) as events:
-                if running.halted:
-                    running.scope.reschedule(loop.time())
                 async for event in events:
                     if isinstance(event, TextDelta):
                         silence.cancel()
@@ -246,6 +247,8 @@ class Conversation:
         )
 
     def _consumed(self, prepared: Prepared, heard: Heard) -> Consumed:
+        if not heard.asked:
+            return NOTHING
         usage = self._usage(prepared, heard)
         return Consumed(
             nano=prepared.model.price(input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens),

@@ -104,8 +104,9 @@ class Running:
 
 @dataclass(kw_only=True, slots=True)
 class Heard:
-    """What the API said so far."""
+    """What the API said so far, and whether it was asked at all."""
 
+    asked: bool = False
     parts: list[str] = field(default_factory=list)
     finish_reason: str | None = None
     usage: Usage | None = None

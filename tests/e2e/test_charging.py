@@ -1,6 +1,7 @@
 """Who pays for what: each way in which a question can end, from Discord to the ledger's entry."""
 
 import asyncio
+import contextlib
 import re
 import sqlite3
 
@@ -9,6 +10,7 @@ import pytest
 from bot.answers import charge as charging
 from bot.credits.policy import BLOCKED, DIRECT_SCOPE, UNLIMITED, Allowance
 from bot.credits.rules import Reason
+from bot.credits.values import Hold, HoldRequest
 from bot.guilds import Target
 from bot.money import NanoDollars
 from sandbox.discord.faults import Fault
@@ -32,6 +34,7 @@ from tests.e2e.accounting import (
     price,
 )
 from tests.e2e.conversing import ask, conversation, told
+from tests.e2e.deciding import services
 from tests.e2e.house import House
 from tests.e2e.reading import footer_of, picture
 from tests.e2e.test_buttons import half_an_answer
@@ -421,10 +424,14 @@ async def test_the_servers_memory_is_the_default_of_its_channels(house: House) -
 FAIL = "CREATE TRIGGER full BEFORE INSERT ON entries BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
 
 
-def run_sql(house: House, statement: str) -> None:
-    with sqlite3.connect(house.folder / "bot.db", timeout=10) as database:
-        database.execute(statement)
-    database.close()
+async def run_sql(house: House, statement: str) -> None:
+    """Beside the bot, which may be writing: in a thread, so that it can go on and let go of the file."""
+
+    def run() -> None:
+        with contextlib.closing(sqlite3.connect(house.folder / "bot.db", timeout=10)) as database, database:
+            database.execute(statement)
+
+    await asyncio.to_thread(run)
 
 
 async def test_what_cannot_be_charged_is_answered_all_the_same_and_ends_with_the_next_start(
@@ -433,13 +440,13 @@ async def test_what_cannot_be_charged_is_answered_all_the_same_and_ends_with_the
     house = empty_house
     monkeypatch.setattr(charging, "PAUSES_S", (0.01, 0.01))
     async with house.running():
-        run_sql(house, FAIL)
+        await run_sql(house, FAIL)
         house.api.script(PAID)
         interaction = await house.dana.slash(house.channel, "ask", prompt="Where?")
         assert "An answer." in (await house.answer_to(interaction)).content
     assert await holds(house) == [interaction.id]
     assert await entries(house) == {}
-    run_sql(house, "DROP TRIGGER full")
+    await run_sql(house, "DROP TRIGGER full")
     async with house.running():
         entry = await charged(house, interaction.id)
     assert_paid(entry, "crashed", user=0, provider=entry.held_nano, estimated=True)
@@ -449,10 +456,34 @@ async def test_a_database_that_recovers_gets_the_charge_as_it_was(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(charging, "PAUSES_S", (0.05,) * 200)
-    run_sql(house, FAIL)
+    await run_sql(house, FAIL)
     house.api.script(PAID)
     interaction = await house.dana.slash(house.channel, "ask", prompt="Where?")
     await house.answer_to(interaction)
     assert await holds(house) == [interaction.id]
-    run_sql(house, "DROP TRIGGER full")
+    await run_sql(house, "DROP TRIGGER full")
     assert_paid(await charged(house, interaction.id), "finished", user=USED_NANO, provider=USED_NANO)
+
+
+async def test_a_bot_that_is_stopped_before_it_asks_books_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, answers = services(house).ledger, services(house).answers
+    holding, gate = asyncio.Event(), asyncio.Event()
+    hold = ledger.hold
+
+    async def slow(request: HoldRequest) -> Hold:
+        held = await hold(request)
+        holding.set()
+        await gate.wait()
+        return held
+
+    monkeypatch.setattr(ledger, "hold", slow)
+    await house.dana.slash(house.channel, "ask", prompt="Too late?")
+    await holding.wait()
+    closing = asyncio.create_task(answers.close())
+    await asyncio.sleep(0)
+    gate.set()
+    await closing
+    assert_paid(await charged(house), "shutdown", user=0, provider=0)
+    assert not house.api.requests
