@@ -6,6 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 import discord
@@ -17,7 +18,7 @@ from bot.answers.question import Asker, AttachmentRef, Place, Question
 from bot.client import NOT_TAKEN, Bot, already_acknowledged
 from bot.delivery.messages import Button
 from bot.delivery.surfaces import ChannelSurface, InteractionSurface
-from bot.errors import DeliveryError, DeliveryForbidden, MessageGone
+from bot.errors import DeliveryError, DeliveryForbidden, MessageGone, RequestEnded
 from bot.ops.logging import log_context
 
 log = logging.getLogger(__name__)
@@ -78,14 +79,27 @@ def claims_picture(attachment: discord.Attachment) -> bool:
     return (attachment.content_type or "").startswith("image/") or attachment.filename.lower().endswith(_PICTURES)
 
 
-def attachments_of(message: discord.Message) -> tuple[tuple[AttachmentRef, ...], AttachmentRef | None]:
-    """The pictures of a message (of what it forwards, too), at most three, and its first other file."""
-    attachments = [*message.attachments, *(a for shot in message.message_snapshots for a in shot.attachments)]
-    pictures = [a for a in attachments if claims_picture(a)][:IMAGE_LIMIT]
-    others = [a for a in attachments if not claims_picture(a)]
-    return (
-        tuple(reference_to(picture, message) for picture in pictures),
-        reference_to(others[0], message) if others else None,
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """What is read of what came along: three pictures and one other file. `left_out` counts the rest."""
+
+    images: tuple[AttachmentRef, ...]
+    file: AttachmentRef | None
+    left_out: int
+
+
+def attachments_of(*messages: discord.Message) -> Attached:
+    """The attachments of messages, the first message's first, and of what they forward."""
+    pictures: list[AttachmentRef] = []
+    others: list[AttachmentRef] = []
+    for message in messages:
+        forwarded = (each for shot in message.message_snapshots for each in shot.attachments)
+        for attachment in (*message.attachments, *forwarded):
+            (pictures if claims_picture(attachment) else others).append(reference_to(attachment, message))
+    return Attached(
+        images=tuple(pictures[:IMAGE_LIMIT]),
+        file=others[0] if others else None,
+        left_out=len(pictures[IMAGE_LIMIT:]) + len(others[1:]),
     )
 
 
@@ -216,6 +230,8 @@ class Ask(commands.Cog):
                 await self._answer_message(message, me.id)
             except DeliveryForbidden as error:
                 await self._complain(message, error)
+            except RequestEnded:
+                log.info("the same message came again after its answer had ended")
             except MessageGone:
                 log.info("the answer or its channel was deleted")  # who did it does not want another message there
             except Exception as error:  # noqa: BLE001 - a listener's top: the one door takes whatever comes
@@ -241,12 +257,9 @@ class Ask(commands.Cog):
 
     def _question_from(self, message: discord.Message, me: int) -> Question:
         content = text_of(message).replace(f"<@{me}>", "").replace(f"<@!{me}>", "").strip()
-        images, file = attachments_of(message)
         replied = message.reference.resolved if message.reference else None
         quoted = replied if isinstance(replied, discord.Message) else None
-        if quoted is not None:
-            more, their_file = attachments_of(quoted)
-            images, file = (*images, *more)[:IMAGE_LIMIT], file or their_file
+        attached = attachments_of(message, *([quoted] if quoted is not None else []))
         return Question(
             id=message.id,
             is_message=True,
@@ -255,8 +268,9 @@ class Ask(commands.Cog):
                 channel_id=message.channel.id, guild_id=message.guild.id if message.guild is not None else None
             ),
             prompt=content,
-            images=images,
-            file=file,
+            images=attached.images,
+            file=attached.file,
+            left_out=attached.left_out,
             # Direct messages are never hidden: one without words is a sticker, or a poll.
             quoted=quotation(quoted, me, hidden=HIDDEN if message.guild else None) if quoted is not None else None,
             quoted_author=shown_name(quoted.author.display_name) if quoted is not None else None,
@@ -322,7 +336,7 @@ class AskAboutForm(discord.ui.Modal, title="Ask about this message"):
     async def on_submit(self, interaction: Interaction, /) -> None:  # type: ignore[override]  # our own client's type
         assert isinstance(self.question.component, discord.ui.TextInput)
         assert isinstance(self.only_me.component, discord.ui.Checkbox)
-        images, file = attachments_of(self._message)
+        attached = attachments_of(self._message)
         await self._cog.answer_here(
             interaction,
             Question(
@@ -330,8 +344,9 @@ class AskAboutForm(discord.ui.Modal, title="Ask about this message"):
                 asker=asker_of(interaction.user),
                 place=place_of(interaction),
                 prompt=self.question.component.value,
-                images=images,
-                file=file,
+                images=attached.images,
+                file=attached.file,
+                left_out=attached.left_out,
                 quoted=quotation(self._message, interaction.application_id),
                 quoted_author=shown_name(self._message.author.display_name),
                 # None where nobody touched it. What only the asker saw stays so.

@@ -131,7 +131,7 @@ class Preparation:
                 max_completion_tokens=answer_tokens,
             ),
             uploads=attached.uploads,
-            notes=_notes(wanted, model, prompt),
+            notes=_notes(job, wanted, model, prompt),
             reopening=reopening(recalled.root.answer) if recalled.root is not None and job.kind == "more" else "",
         )
 
@@ -223,8 +223,10 @@ async def recall(tx: Tx, job: Job) -> Recalled:
     return Recalled(guild=guild, key=key, turns=turns, root=root)
 
 
-def _notes(wanted: ChatModel, model: ChatModel, prompt: Prompt) -> tuple[str, ...]:
+def _notes(job: Job, wanted: ChatModel, model: ChatModel, prompt: Prompt) -> tuple[str, ...]:
     notes: list[str] = []
+    if job.question.left_out and job.kind != "more":
+        notes.append(f"{job.question.left_out} more attached than I read: three pictures and one file")
     if model.id != wanted.id:
         notes.append(f"{wanted.id} cannot see pictures, so {model.id} answered")
     if prompt.images_gone:

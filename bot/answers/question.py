@@ -58,7 +58,7 @@ class Question:
 
     `quoted` is the text of the message that is asked about or replied to. `temperature` 0 to 2 and `max_tokens` (of the
     answer) are None where the asker left them open. `is_message` says that the question itself can be read in the
-    channel, so that its answer need not repeat it.
+    channel, so that its answer need not repeat it. `left_out` counts the files that came with it beyond what is read.
     """
 
     id: int
@@ -74,3 +74,4 @@ class Question:
     max_tokens: int | None = None
     private: bool = False
     is_message: bool = False
+    left_out: int = 0

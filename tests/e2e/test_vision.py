@@ -202,3 +202,12 @@ async def test_regenerate_reads_yesterdays_picture_again(house: House) -> None:
     assert again.content.startswith("> What is this?\nA red square.")
     assert len(picture_parts(house.api.requests[-1].body)) == 1
     assert reads_of(house, answer) == 1
+
+
+async def test_attachments_beyond_what_is_read_are_said(house: House) -> None:
+    house.api.script(Script("Three cats."))
+    files = [picture() for _ in range(4)] + [Upload("a.txt", b"one"), Upload("b.txt", b"two")]
+    question = await house.dana.say(house.channel, f"<@{house.discord.application_id}> What are these?", files=files)
+    answer = await house.reply_in(house.channel, question)
+    assert "2 more attached than I read: three pictures and one file" in answer.content
+    assert len(picture_parts(house.api.requests[-1].body)) == 3
