@@ -50,7 +50,7 @@ PAYERS: Final[Mapping[Reason, Payers]] = {
     "unanswered": Payers(user="nothing", provider="consumed", when="the API took the request and never answered"),
     "failed": Payers(user="nothing", provider="consumed", when="the picture failed at the API"),
     "cancelled": Payers(user="nothing", provider="consumed", when="the picture was cancelled"),
-    "undelivered": Payers(user="nothing", provider="consumed", when="the picture could not be handed over"),
+    "undelivered": Payers(user="nothing", provider="consumed", when="Discord would not take the answer or picture"),
     "crashed": Payers(user="nothing", provider="held", when="the bot died; nobody knows what was consumed"),
 }
 

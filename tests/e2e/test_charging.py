@@ -212,16 +212,19 @@ async def test_what_discord_refuses_to_show_costs_its_asker_nothing(house: House
     assert entry.provider_nano > 0
 
 
-async def test_a_message_that_discord_delivers_twice_is_charged_once(house: House) -> None:
+async def test_a_message_that_discord_delivers_again_later_is_charged_and_answered_once(house: House) -> None:
     house.api.answer = lambda _: PAID
     question = await house.dana.say(house.channel, f"{house.discord.world.bot.mention} Where?")
     await house.reply_in(house.channel, question)
     await charged(house, question.id)
     again = question.payload_for_bot() | {"guild_id": str(house.guild.id)}
     house.discord.gateway.dispatch_raw("MESSAGE_CREATE", again)
-    await ask(house, "Did it come twice?", answer=PAID, by=house.noam)
+    await house.reply_in(
+        house.channel, await house.noam.say(house.channel, f"{house.discord.world.bot.mention} Twice?")
+    )
     assert len(house.api.requests) == 2
     assert len(await entries(house)) == 2
+    assert len([each for each in house.channel.messages.values() if each.reply_to is question]) == 1
 
 
 # The buttons
