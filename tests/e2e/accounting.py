@@ -9,7 +9,6 @@ from typing import TypeVar
 from bot.credits.check import Checked, check
 from bot.credits.ledger import entry_of
 from bot.credits.policy import Allowance
-from bot.credits.rules import Reason
 from bot.credits.values import Entry
 from bot.guilds import Decision, Target
 from bot.money import NanoDollars
@@ -80,18 +79,6 @@ async def charged(house: House, key: int | None = None) -> Entry:
     assert entry.entry_kind == "charge"
     await books_are_right(house)
     return entry
-
-
-def assert_paid(entry: Entry, reason: Reason, *, user: int, provider: int, estimated: bool = False) -> None:
-    assert (entry.reason, entry.user_nano, entry.provider_nano, entry.estimated) == (reason, user, provider, estimated)
-
-
-def assert_estimated(entry: Entry, reason: Reason, *, user_pays: bool) -> int:
-    """What was counted here is what the API was paid, by its price; the user pays it, or nothing. Returns it."""
-    tokens = Tokens(prompt_tokens=entry.prompt_tokens, completion_tokens=entry.completion_tokens)
-    assert entry.prompt_tokens > 0
-    assert_paid(entry, reason, user=price(tokens) if user_pays else 0, provider=price(tokens), estimated=True)
-    return price(tokens)
 
 
 async def allow(house: House, target: Target, allowance: Allowance) -> None:

@@ -10,7 +10,7 @@ import pytest
 from bot.answers import charge as charging
 from bot.credits.policy import BLOCKED, DIRECT_SCOPE, UNLIMITED, Allowance
 from bot.credits.rules import Reason
-from bot.credits.values import Hold, HoldRequest
+from bot.credits.values import Entry, Hold, HoldRequest
 from bot.guilds import Target
 from bot.money import NanoDollars
 from sandbox.discord.faults import Fault
@@ -23,8 +23,6 @@ from tests.e2e.accounting import (
     USAGE,
     USED_NANO,
     allow,
-    assert_estimated,
-    assert_paid,
     books_are_right,
     charged,
     decide,
@@ -49,6 +47,18 @@ async def refused(house: House, **options: object) -> str:
     assert len(house.api.requests) == before
     await books_are_right(house)
     return said.content
+
+
+def assert_paid(entry: Entry, reason: Reason, *, user: int, provider: int, estimated: bool = False) -> None:
+    assert (entry.reason, entry.user_nano, entry.provider_nano, entry.estimated) == (reason, user, provider, estimated)
+
+
+def assert_estimated(entry: Entry, reason: Reason, *, user_pays: bool) -> int:
+    """What was counted here is what the API was paid, by its price; the user pays it, or nothing. Returns it."""
+    tokens = Tokens(prompt_tokens=entry.prompt_tokens, completion_tokens=entry.completion_tokens)
+    assert entry.prompt_tokens > 0
+    assert_paid(entry, reason, user=price(tokens) if user_pays else 0, provider=price(tokens), estimated=True)
+    return price(tokens)
 
 
 # Exactly one
