@@ -193,11 +193,13 @@ class Conversation:
         """Pull the stream to its end, a halt, or an error of the API's, which is part of what was heard."""
         if running.halted:
             return
-        heard.asked = True
         loop = asyncio.get_running_loop()
         silence = loop.call_later(SILENCE_S, live.note, "thinking…")
         try:
-            async with asyncio.timeout(None) as running.scope, aclosing(self._api.chat(prepared.request)) as events:
+            async with (
+                asyncio.timeout(None) as running.scope,
+                aclosing(self._api.chat(prepared.request, taken=heard.note_taken)) as events,
+            ):
                 async for event in events:
                     if isinstance(event, TextDelta):
                         silence.cancel()
@@ -234,20 +236,22 @@ class Conversation:
             text=heard.text,
             finish_reason=heard.finish_reason,
             usage=self._usage(prepared, heard),
-            estimated=heard.usage is None,
+            estimated=heard.usage is None and heard.taken,
             consumed=self._consumed(prepared, heard),
             notice=_cut_off(words(heard.error), ending) if heard.error is not None else NOTICES.get(ending),
         )
 
     def _usage(self, prepared: Prepared, heard: Heard) -> Usage:
         """The API's own figures, or the tokenizer's."""
+        if not heard.taken:
+            return Usage(prompt_tokens=0, completion_tokens=0)
         return heard.usage or Usage(
             prompt_tokens=prepared.prompt.tokens(image_tokens(prepared.model.id)),
             completion_tokens=self._counter.count(heard.text),
         )
 
     def _consumed(self, prepared: Prepared, heard: Heard) -> Consumed:
-        if not heard.asked:
+        if not heard.taken:
             return NOTHING
         usage = self._usage(prepared, heard)
         return Consumed(

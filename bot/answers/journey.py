@@ -81,8 +81,14 @@ class Prepared:
         wanted, units = self.request.max_completion_tokens, hold.units
         note = f"ended at the limit of {units:,} tokens"
         if units < wanted:
-            note = f"ended at {units:,} of {wanted:,} tokens: your credits pay for no more"
+            who = "your credits pay" if self._is_askers_last(hold) else "the bot's operator pays"
+            note = f"ended at {units:,} of {wanted:,} tokens: {who} for no more"
         return replace(self, request=replace(self.request, max_completion_tokens=units), length_note=note)
+
+    def _is_askers_last(self, hold: Hold) -> bool:
+        """Whether it was the asker's own credits that left no room for one more token, and no ceiling."""
+        room = hold.standing.room_nano
+        return room is not None and room < self.model.price(input_tokens=0, output_tokens=1)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -104,13 +110,16 @@ class Running:
 
 @dataclass(kw_only=True, slots=True)
 class Heard:
-    """What the API said so far, and whether it was asked at all."""
+    """What the API said so far, and whether it has `taken` a request, for which it may want to be paid."""
 
-    asked: bool = False
+    taken: bool = False
     parts: list[str] = field(default_factory=list)
     finish_reason: str | None = None
     usage: Usage | None = None
     error: ProviderError | None = None
+
+    def note_taken(self, taken: bool) -> None:
+        self.taken = taken
 
     @property
     def text(self) -> str:

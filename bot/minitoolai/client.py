@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from types import SimpleNamespace
 from typing import Any, Final, Self
 
 import aiohttp
@@ -45,6 +46,10 @@ TAIL_S: Final = 5.0
 
 DRAIN_S: Final = 0.05
 """How long the body's end is awaited after `[DONE]`; it usually is in the same packet, and saves the next handshake."""
+
+
+Taken = Callable[[bool], None]
+"""Told True when a request has gone out, which the API may bill from then on, False when it turned that one down."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,6 +127,7 @@ class MiniToolAI:
             timeout=aiohttp.ClientTimeout(
                 total=None, connect=self._timeouts.connect_s, sock_connect=self._timeouts.connect_s
             ),
+            trace_configs=[_telling_what_is_sent()],
         )
         return self
 
@@ -130,15 +136,15 @@ class MiniToolAI:
             await self._session.close()
             self._session = None
 
-    async def chat(self, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
-        """Ask, and yield the answer as it streams.
+    async def chat(self, request: ChatRequest, *, taken: Taken = lambda _: None) -> AsyncGenerator[ChatEvent, None]:
+        """Ask, and yield the answer as it streams; `taken` hears of each attempt.
 
         Closing the generator closes the connection at once, so iterate inside `contextlib.aclosing`.
         Raises the `ProviderError`s of `bot.errors`; a `StreamFailed` once the body has begun.
         """
         body = orjson.dumps(to_json(request))
         answer_ends = _now() + self._timeouts.answer_s
-        stream = await self._open(body, answer_ends)
+        stream = await self._open(body, answer_ends, taken)
         said_something = filtered = False
         try:
             async with contextlib.aclosing(stream.events()) as events:
@@ -151,7 +157,7 @@ class MiniToolAI:
         if not (said_something or filtered):
             raise StreamEmpty
 
-    async def _open(self, body: bytes, answer_ends: float) -> "_Stream":
+    async def _open(self, body: bytes, answer_ends: float, taken: Taken) -> "_Stream":
         """The stream with its first bytes read, after as many attempts as the policy allows."""
         retrying = tenacity.AsyncRetrying(
             stop=tenacity.stop_after_attempt(self._retry.attempts),
@@ -163,11 +169,11 @@ class MiniToolAI:
         )
         try:
             async with asyncio.timeout_at(answer_ends):
-                return await retrying(self._attempt, body, answer_ends)
+                return await retrying(self._attempt, body, answer_ends, taken)
         except TimeoutError as error:
             raise ProviderUnreachable("no answer within the time for the whole of it", sent=True) from error
 
-    async def _attempt(self, body: bytes, answer_ends: float) -> "_Stream":
+    async def _attempt(self, body: bytes, answer_ends: float, taken: Taken) -> "_Stream":
         if self._session is None:
             raise RuntimeError("the client is not open")
         first_event_by = _now() + self._timeouts.first_byte_s
@@ -175,9 +181,12 @@ class MiniToolAI:
         try:
             async with asyncio.timeout_at(first_event_by):
                 # A redirect is not followed: the key goes to the configured address only.
-                response = await self._session.post(self._chat_url, data=body, allow_redirects=False)
+                response = await self._session.post(
+                    self._chat_url, data=body, allow_redirects=False, trace_request_ctx=taken
+                )
                 first = await response.content.readany() if response.status == 200 else b""
                 if response.status != 200 or _is_no_event_stream(first):
+                    taken(False)
                     raise await self._refusal(response, first)
             stream = _Stream(
                 response=response,
@@ -291,6 +300,17 @@ class _Stream:
             async with asyncio.timeout(DRAIN_S):
                 while await self.response.content.readany():
                     pass
+
+
+def _telling_what_is_sent() -> aiohttp.TraceConfig:
+    """Tells the `Taken` of a request when its headers have gone out: a wait for a connection costs nothing."""
+
+    async def tell(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+        context.trace_request_ctx(True)
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_request_headers_sent.append(tell)
+    return tracing
 
 
 STATUS_CAUSES: Final[dict[int, type[ProviderError]]] = {

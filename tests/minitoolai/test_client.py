@@ -508,6 +508,26 @@ async def test_pauses_are_jittered_within_a_growing_and_capped_bound(api: MiniTo
     assert len(set(pauses)) > 10
 
 
+async def test_what_goes_out_may_be_billed_until_the_api_turns_it_down(api: MiniToolAIServer) -> None:
+    told: list[bool] = []
+    api.script(Script(status=503), Script("ok"))
+    async with (
+        MiniToolAI(api.url, KEY, retry=AT_ONCE) as ai,
+        contextlib.aclosing(ai.chat(ask(), taken=told.append)) as events,
+    ):
+        async for _ in events:
+            pass
+    assert told == [True, False, True]
+
+
+async def test_what_finds_no_connection_has_never_gone_out(unused_tcp_port: int) -> None:
+    told: list[bool] = []
+    async with MiniToolAI(f"http://127.0.0.1:{unused_tcp_port}/api", KEY, retry=AT_ONCE) as ai:
+        with pytest.raises(ProviderUnreachable):
+            await anext(ai.chat(ask(), taken=told.append))
+    assert told == []
+
+
 async def test_a_busy_api_is_given_the_time_it_asks_for(api: MiniToolAIServer) -> None:
     pauses: list[float] = []
 
