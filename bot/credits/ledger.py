@@ -240,21 +240,23 @@ class Ledger:
         if not limits:
             return ()
         rows = await tx.fetch_all(
-            "SELECT scope_id, provider_nano + held_nano AS committed, noticed_percent FROM month_totals"
-            " WHERE month = ? AND scope_id IN (?, ?)",
+            "SELECT scope_id, provider_nano + held_nano AS committed, noticed_percent, noticed_of_nano"
+            " FROM month_totals WHERE month = ? AND scope_id IN (?, ?)",
             (month_of(request.at), BOT_SCOPE, request.scope_id),
         )
-        found = {row["scope_id"]: (row["committed"], row["noticed_percent"]) for row in rows}
+        found = {row["scope_id"]: row for row in rows}
         ceilings = []
         for scope_id, (scope, limit) in limits.items():
-            committed, noticed = found.get(scope_id, (0, 0))
+            row = found.get(scope_id)
+            # What the operator heard of another ceiling, before it was changed, says nothing about this one.
+            told = row is not None and row["noticed_of_nano"] == limit
             ceilings.append(
                 _Ceiling(
                     scope=scope,
                     scope_id=scope_id,
                     limit_nano=limit,
-                    committed_nano=committed,
-                    noticed_percent=noticed,
+                    committed_nano=row["committed"] if row is not None else 0,
+                    noticed_percent=row["noticed_percent"] if row is not None and told else 0,
                 )
             )
         return tuple(ceilings)
@@ -279,8 +281,8 @@ class Ledger:
         await _add_held(tx, request, hold)
         month = month_of(request.at)
         await tx.execute(
-            "INSERT INTO month_totals (scope_id, month, provider_nano, held_nano, noticed_percent)"
-            " VALUES (?, ?, 0, ?, 0), (?, ?, 0, ?, 0) ON CONFLICT (scope_id, month) DO UPDATE SET"
+            "INSERT INTO month_totals (scope_id, month, provider_nano, held_nano, noticed_percent, noticed_of_nano)"
+            " VALUES (?, ?, 0, ?, 0, 0), (?, ?, 0, ?, 0, 0) ON CONFLICT (scope_id, month) DO UPDATE SET"
             " held_nano = month_totals.held_nano + excluded.held_nano",
             (BOT_SCOPE, month, hold.amount_nano, request.scope_id, month, hold.amount_nano),
         )
@@ -471,10 +473,10 @@ async def _notice(
             continue
         # A refusal can come before the month's first hold, where the ceiling is lower than what one request costs.
         await tx.execute(
-            "INSERT INTO month_totals (scope_id, month, provider_nano, held_nano, noticed_percent)"
-            " VALUES (?, ?, 0, 0, ?) ON CONFLICT (scope_id, month) DO UPDATE SET"
-            " noticed_percent = excluded.noticed_percent",
-            (ceiling.scope_id, month_of(at), percent),
+            "INSERT INTO month_totals (scope_id, month, provider_nano, held_nano, noticed_percent, noticed_of_nano)"
+            " VALUES (?, ?, 0, 0, ?, ?) ON CONFLICT (scope_id, month) DO UPDATE SET"
+            " noticed_percent = excluded.noticed_percent, noticed_of_nano = excluded.noticed_of_nano",
+            (ceiling.scope_id, month_of(at), percent, ceiling.limit_nano),
         )
         notices.append(
             CeilingNotice(

@@ -1,6 +1,7 @@
 """Rules of the ledger, by example, over a real database."""
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -336,6 +337,20 @@ async def test_a_month_begins_with_new_notices(books: Books):
         (202612, 100, SERVER),
         (202701, 100, SERVER),
     ]
+
+
+@pytest.mark.parametrize(("then", "cost", "percent"), [(2_000, 600, 80), (500, 1, 100)])
+async def test_of_a_ceiling_that_is_changed_within_the_month_the_operator_hears_anew(
+    books: Books, then: int, cost: int, percent: int
+):
+    books.ledger = books.as_run("x", bot_ceiling_nano=NanoDollars(1_000), member=UNLIMITED)
+    await books.ledger.hold(request(1, 1_000))
+    books.ledger = books.as_run("x", bot_ceiling_nano=NanoDollars(then), member=UNLIMITED)
+    for key in (2, 3):
+        with contextlib.suppress(CeilingReached):
+            await books.ledger.hold(request(key, cost))
+        cost = 1
+    assert [(notice.ceiling_nano, notice.percent) for notice in books.notices] == [(1_000, 100), (then, percent)]
 
 
 async def test_a_ceiling_that_refuses_the_months_first_request_is_noticed_too(books: Books):

@@ -106,12 +106,14 @@ CREATE TABLE accounts (
 );
 
 -- What the API was paid, and may have to be paid for open holds, by the UTC month of the request (202612: December 2026).
--- scope_id -1 is the whole bot. noticed_percent is what the operator has been told of: 0, 80 or 100.
+-- scope_id -1 is the whole bot. noticed_percent is what the operator has been told of, 0, 80 or 100, of a ceiling of
+-- noticed_of_nano.
 CREATE TABLE month_totals (
     scope_id BIGINT NOT NULL,
     month INTEGER NOT NULL,
     provider_nano BIGINT NOT NULL CHECK (provider_nano >= 0),
     held_nano BIGINT NOT NULL CHECK (held_nano >= 0),
     noticed_percent INTEGER NOT NULL CHECK (noticed_percent IN (0, 80, 100)),
+    noticed_of_nano BIGINT NOT NULL CHECK (noticed_of_nano >= 0),
     PRIMARY KEY (scope_id, month)
 );
