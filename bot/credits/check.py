@@ -9,6 +9,10 @@ from bot.credits.ledger import BOT_SCOPE, next_month
 from bot.credits.values import from_us, to_us
 from bot.storage.database import Row, Tx, Value
 
+_FIRST_MONTH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MONTH: Final = datetime(2200, 1, 1, tzinfo=UTC)
+"""A request of another time was damaged, and counts in no month: its month's total is told to have too much."""
+
 DIFFERENCES_LIMIT: Final = 1_000
 """The most differences of one kind that are reported. One is enough to know that something is wrong."""
 
@@ -103,6 +107,8 @@ async def _calendar(tx: Tx) -> list[tuple[int, int, int]]:
     row = await tx.fetch_one(
         "SELECT MIN(asked_at_us) AS first, MAX(asked_at_us) AS last FROM"
         " (SELECT asked_at_us FROM entries UNION ALL SELECT asked_at_us FROM holds) AS requests"
+        " WHERE asked_at_us BETWEEN ? AND ?",
+        (to_us(_FIRST_MONTH), to_us(_LAST_MONTH)),
     )
     if row is None or row["first"] is None:
         return []

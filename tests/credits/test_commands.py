@@ -70,6 +70,8 @@ async def test_a_right_ledger_passes_while_the_bot_runs(database: Database, book
         ("UPDATE holds SET request_id = 1", "request 1 has an entry and is still on hold: 300 nano-dollars too much"),
         ("DELETE FROM entries", "provider_nano: 120 nano-dollars too much"),
         ("UPDATE entries SET asked_at_us = 0 WHERE entry_id = 1", "month 197001"),
+        ("UPDATE entries SET asked_at_us = 9e18 WHERE entry_id = 1", "provider_nano: 120 nano-dollars too much"),
+        ("UPDATE holds SET asked_at_us = -9e18", "held_nano: 300 nano-dollars too much"),
     ],
 )
 async def test_whatever_does_not_add_up_is_reported(books: Books, fault: str, told: str):
