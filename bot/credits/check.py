@@ -1,4 +1,7 @@
-"""Recompute every balance from the entries and open holds. Reads the tables of bot/credits/ledger.py."""
+"""Recompute every balance from the entries and open holds, and hold the entries against the rules and the log.
+
+Reads the tables of bot/credits/ledger.py, and the log of decisions that is bot/guilds.py's.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from bot.credits.ledger import BOT_SCOPE, next_month
+from bot.credits.rules import PAYERS, Reason
 from bot.credits.values import from_us, to_us
 from bot.storage.database import Row, Tx, Value
 
@@ -78,7 +82,13 @@ async def check(tx: Tx) -> Checked:
         " (SELECT COUNT(*) FROM accounts) AS accounts"
     )
     assert counts is not None
-    differences = [*await _wrong_accounts(tx), *await _wrong_months(tx), *await _ended_twice(tx)]
+    differences = [
+        *await _wrong_accounts(tx),
+        *await _wrong_months(tx),
+        *await _ended_twice(tx),
+        *await _against_the_rules(tx),
+        *await _unlike_the_log(tx),
+    ]
     return Checked(**dict(counts), differences=tuple(differences))
 
 
@@ -129,6 +139,45 @@ async def _ended_twice(tx: Tx) -> list[Difference]:
         Difference(what=f"request {row['request_id']} has an entry and is still on hold", surplus_nano=row["held"])
         for row in rows
     ]
+
+
+async def _against_the_rules(tx: Tx) -> list[Difference]:
+    """Charges that ask of a side what the rules do not where a request ended so. What was consumed can be anything."""
+    user_free = [reason for reason, payers in PAYERS.items() if payers.user == "nothing"]
+    api_free = [reason for reason, payers in PAYERS.items() if payers.provider == "nothing"]
+    all_held = [reason for reason, payers in PAYERS.items() if payers.provider == "held"]
+    rows = await tx.fetch_all(
+        "SELECT entry_id, reason, user_nano, provider_nano FROM (SELECT entry_id, reason,"  # noqa: S608 - marks only
+        f" CASE WHEN reason IN ({_marks(user_free)}) THEN from_allowance_nano + from_grant_nano ELSE 0 END"
+        " AS user_nano,"
+        f" CASE WHEN reason IN ({_marks(api_free)}) THEN provider_nano"
+        f" WHEN reason IN ({_marks(all_held)}) THEN provider_nano - held_nano ELSE 0 END AS provider_nano"
+        " FROM entries WHERE entry_kind = 'charge') AS surplus"
+        " WHERE user_nano <> 0 OR provider_nano <> 0 ORDER BY entry_id LIMIT ?",
+        (*user_free, *api_free, *all_held, DIFFERENCES_LIMIT),
+    )
+    return [
+        one
+        for row in rows
+        for one in _differences(f"request {row['entry_id']} ({row['reason']})", row, ("user_nano", "provider_nano"))
+    ]
+
+
+async def _unlike_the_log(tx: Tx) -> list[Difference]:
+    """Grants and corrections of which the log of decisions knows nothing, or another amount."""
+    rows = await tx.fetch_all(
+        "SELECT entry_id, granted_nano - logged_nano AS granted_nano FROM (SELECT entry_id, granted_nano,"
+        " COALESCE(CAST(policy_log.after AS BIGINT) - CAST(policy_log.before AS BIGINT), 0) AS logged_nano"
+        " FROM entries LEFT JOIN policy_log ON log_id = entry_id AND action = entry_kind"
+        " WHERE entry_kind <> 'charge') AS decided"
+        " WHERE granted_nano <> logged_nano ORDER BY entry_id LIMIT ?",
+        (DIFFERENCES_LIMIT,),
+    )
+    return [one for row in rows for one in _differences(f"grant {row['entry_id']}", row, ("granted_nano",))]
+
+
+def _marks(values: list[Reason]) -> str:
+    return ", ".join("?" * len(values))
 
 
 def _differences(where: str, row: Row, names: tuple[str, ...]) -> Iterator[Difference]:
