@@ -9,6 +9,7 @@ from typing import Final
 import discord
 from discord.utils import escape_markdown, escape_mentions, format_dt
 
+from bot.answers.attachments import on_one_line
 from bot.credits.policy import Allowance, InForce
 from bot.credits.values import Standing
 from bot.delivery.messages import CONTENT_LIMIT, Outgoing, utf16_length
@@ -45,8 +46,8 @@ def decided(interaction: Interaction, reason: str = "") -> Decision:
 
 
 def plain(text: str) -> str:
-    """A text on one line: no Markdown, no mention works in it."""
-    return escape_mentions(escape_markdown(" ".join(text.split())))
+    """A text on one line: no Markdown, no mention works in it, and it turns nothing that stands around it."""
+    return escape_mentions(escape_markdown(on_one_line(text)))
 
 
 def credits_words(amount: NanoDollars, unit: CreditUnit, *, up: bool = False) -> str:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from discord.utils import escape_markdown, escape_mentions, format_dt
 
-from bot.answers.attachments import shown_name
+from bot.answers.attachments import on_one_line, shown_name
 from bot.credits.notices import notice_for
 from bot.credits.policy import InForce, local_day, period_bounds
 from bot.credits.reports import DaySpent, MemberSpent, ModelSpent, MonthTotal, Span, Trend, exhausted_at
@@ -269,7 +269,7 @@ def _entry(entry: Entry, unit: CreditUnit, *, with_member: bool) -> str:
 
 
 def _excerpt(text: str) -> str:
-    line = " ".join(text.split())
+    line = on_one_line(text)
     short = line if len(line) <= EXCERPT else line[: EXCERPT - 1].rstrip() + "…"
     return escape_mentions(escape_markdown(short))
 

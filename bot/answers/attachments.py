@@ -356,12 +356,17 @@ _NOT_SHOWN: Final = re.compile(
 )
 
 
+def on_one_line(text: str) -> str:
+    """What somebody typed, on one line. Nothing in it hides or turns what stands around it; Markdown is not escaped."""
+    return " ".join(_NOT_SHOWN.sub(" ", text).split())
+
+
 def shown_name(name: str) -> str:
     """A file's name fit to be shown: one line of at most 80 characters, its end (which says the type) kept.
 
     Nothing in it hides or turns what stands around it. Markdown is not escaped: that is for who writes the message.
     """
-    shown = " ".join(_NOT_SHOWN.sub(" ", name).split())
+    shown = on_one_line(name)
     if len(shown) > _NAME_LIMIT:
         shown = f"{shown[: _NAME_LIMIT - 21].rstrip()}…{shown[-20:].lstrip()}"
     return shown or "file"

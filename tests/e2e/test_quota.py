@@ -349,6 +349,15 @@ async def test_every_change_is_posted_in_the_log_channel_and_pings_nobody(house:
     await is_posted(house, log, f"granted {house.dana.user.mention} **3 credits**")
 
 
+async def test_a_reason_turns_nothing_that_stands_around_it(house: House) -> None:
+    log = house.guild.add_text_channel("log")
+    await told(house, "settings log-channel", channel=log)
+    text = await told(house, "quota grant", member=house.dana.user, credits="3", reason="a \u202egift\u2066")
+    assert "**3 credits**: a gift\n" in text
+    await is_posted(house, log, "→ 3): a gift")
+    assert f"by <@{house.admin.user.id}>: a gift" in await told(house, "usage", house.dana)
+
+
 async def test_a_post_that_fails_is_told_and_the_change_stands(house: House) -> None:
     log = house.guild.add_text_channel("log")
     await told(house, "settings log-channel", channel=log)
