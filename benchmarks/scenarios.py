@@ -143,7 +143,7 @@ async def _ask_all(house: House, scenario: Scenario, channels: Sequence[Channel]
 
 
 async def _ask(house: House, scenario: Scenario, channel: Channel, number: int) -> _Asked:
-    person, prompt = house.people[number], f"Please answer question number {number} at some length."
+    person, prompt = house.people[number], f"Please answer question number {number}."
     asked = _Asked(channel=channel, asked_at=time.monotonic())
     if scenario.mentions:
         asked.message = await person.say(channel, f"<@{house.discord.world.bot.id}> {prompt}")

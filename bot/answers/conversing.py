@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from bot.answers.charge import Charge
@@ -29,7 +30,7 @@ from bot.answers.journey import (
     reason_of,
 )
 from bot.answers.live import Live
-from bot.answers.records import Records
+from bot.answers.records import Records, begin
 from bot.answers.tokens import TokenCounter, image_tokens
 from bot.credits.ledger import Ledger
 from bot.credits.notices import used_notice
@@ -58,9 +59,6 @@ FIRST_SHOWN_S: Final = 0.5
 """How long an answer that has ended already waits for its first words to be shown before it is paid."""
 SILENCE_S: Final = 4.0
 """After so long without a word the reply says that the model is at it, and offers Stop."""
-BEGUN_WAIT_S: Final = 1.0
-"""How long the first words wait until the answer is written down, so that a crash leaves none that no button can close.
-That is done long before the API answers, unless the disk is in trouble: then the words go first."""
 QUOTE_MARK: Final = 12
 """So many characters in a row that stand in the conversation and in the API's words for an error are a quotation."""
 ABANDONED: Final = "⚠️ Cut off: something went wrong on my side."
@@ -113,7 +111,9 @@ class Conversation:
                 units_wanted=wanted,
                 units_minimum=min(self._settings.min_answer_tokens, wanted),
                 at=self.moment(),
-            )
+            ),
+            # With the hold, so that the Stop button of an answer that a crash leaves open finds something to close.
+            along=partial(begin, prepared.job),
         )
 
     async def give(self, prepared: Prepared, running: Running, surface: Surface, words: Words) -> None:
@@ -127,10 +127,9 @@ class Conversation:
         charge = Charge(self._ledger, await self._hold(prepared), now=self.moment)
         prepared = prepared.within(charge.hold)
         heard = Heard()
-        begun = asyncio.create_task(self._records.begin(prepared.job), name=f"answer {prepared.job.question.id} begun")
         reason: Reason = "cut"
         try:
-            await self._show(prepared, charge, heard, running, surface, words, begun)
+            await self._show(prepared, charge, heard, running, surface, words)
         except DeliveryError as error:
             reason = "deleted" if isinstance(error, MessageGone) else "undelivered"
             raise
@@ -138,7 +137,6 @@ class Conversation:
             reason = "shutdown"
             raise
         finally:
-            begun.cancel()
             if not charge.ended:
                 await charge.end(reason, self._consumed(prepared, heard))
 
@@ -150,7 +148,6 @@ class Conversation:
         running: Running,
         surface: Surface,
         words: Words,
-        begun: asyncio.Task[None],
     ) -> None:
         answer_id = prepared.job.question.id
         stop = replace(button("stop", answer_id, "Stop", "⏹️"), style="danger")
@@ -163,9 +160,8 @@ class Conversation:
                 _closed_on_failure(live, answer_id),
             ):
                 live.attach(prepared.uploads)
-                await self._listen(prepared, heard, live, running, begun)
+                await self._listen(prepared, heard, live, running)
                 result = self._result(prepared, heard, running, words)
-                await begun
                 live.check()
                 # What is being read is paid and remembered before its last edit, so that its buttons, and the next
                 # question, find it. What nobody could see a word of yet is shown first: it may never be delivered.
@@ -187,9 +183,7 @@ class Conversation:
             raise
         log.info("answered (%s) by %s, %d + %d tokens", result.ending, prepared.model.id, *_counts(result.usage))
 
-    async def _listen(
-        self, prepared: Prepared, heard: Heard, live: Live, running: Running, begun: asyncio.Task[None]
-    ) -> None:
+    async def _listen(self, prepared: Prepared, heard: Heard, live: Live, running: Running) -> None:
         """Pull the stream to its end, a halt, or an error of the API's, which is part of what was heard."""
         if running.halted:
             return
@@ -203,8 +197,6 @@ class Conversation:
                 async for event in events:
                     if isinstance(event, TextDelta):
                         silence.cancel()
-                        if not heard.parts:
-                            await asyncio.wait({begun}, timeout=BEGUN_WAIT_S)
                         if not heard.parts and not event.text.lstrip().startswith("`"):  # else the model does it
                             live.add(prepared.reopening)
                         heard.parts.append(event.text)

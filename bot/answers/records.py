@@ -23,10 +23,6 @@ class Records:
         self._database = database
         self._history = History(database)
 
-    async def begin(self, job: Job) -> None:
-        """So that the Stop button of an answer that a crash left open finds something to close."""
-        await self._save(_record(job))
-
     async def _save(self, record: AnswerRecord) -> None:
         """Best effort: without its record an answer's buttons say that they know nothing, and no more is lost."""
         try:
@@ -89,6 +85,11 @@ class Records:
             await self._database.write(write)
         except StorageError as error:
             log.error("an answer's record could not be stored: %s", error)
+
+
+async def begin(job: Job, tx: Tx) -> None:
+    """Write down that an answer is under way."""
+    await store.save_answer(tx, _record(job))
 
 
 async def _remember(tx: Tx, prepared: Prepared, result: Result) -> bool:

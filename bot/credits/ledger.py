@@ -40,7 +40,7 @@ from bot.errors import (
 )
 from bot.guilds import Decision, Logged, Target
 from bot.money import AMOUNT_LIMIT, NO_MONEY, CreditUnit, NanoDollars
-from bot.storage.database import Database, Row, Tx, Value
+from bot.storage.database import Database, Operation, Row, Tx, Value
 from bot.storage.errors import StorageError
 
 BOT_SCOPE: Final = -1
@@ -119,10 +119,11 @@ class Ledger:
         self._run_id = run_id
         self._notify = notify
 
-    async def hold(self, request: HoldRequest) -> Hold:
+    async def hold(self, request: HoldRequest, *, along: Operation[None] | None = None) -> Hold:
         """Set apart what the request costs at worst, with as many of its units as can be paid.
 
-        The allowance pays first, grants the rest. The same key again returns the hold that is open.
+        The allowance pays first, grants the rest. The same key again returns the hold that is open. `along` is done in
+        the same transaction, where there is a hold.
 
         Raises:
             CreditsRefused: not even `units_minimum` can be paid.
@@ -136,6 +137,8 @@ class Ledger:
         async def attempt(tx: Tx) -> _Tried:
             tried, new = await self._try(tx, request)
             made.extend(new)
+            if along is not None and isinstance(tried.result, Hold):
+                await along(tx)
             return tried
 
         try:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import re
 import sqlite3
+from typing import Any
 
 import pytest
 
@@ -485,8 +486,8 @@ async def test_a_bot_that_is_stopped_before_it_asks_books_nothing(
     holding, gate = asyncio.Event(), asyncio.Event()
     hold = ledger.hold
 
-    async def slow(request: HoldRequest) -> Hold:
-        held = await hold(request)
+    async def slow(request: HoldRequest, **along: Any) -> Hold:
+        held = await hold(request, **along)
         holding.set()
         await gate.wait()
         return held
