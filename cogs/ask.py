@@ -13,7 +13,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.answers.attachments import shown_name
+from bot.answers.attachments import shown_name, shown_size
 from bot.answers.question import Asker, AttachmentRef, Place, Question
 from bot.client import NOT_TAKEN, Bot, already_acknowledged
 from bot.delivery.messages import Button
@@ -150,6 +150,8 @@ class Ask(commands.Cog):
         app_commands.choices(
             model=[app_commands.Choice(name=model.choice_name, value=model.id) for model in catalog.chat_models]
         )(self.ask)
+        limit = shown_size(bot.services.settings.file_limit_bytes)
+        app_commands.describe(file=f"A text or source file to read, up to {limit}")(self.ask)
         self._menu = app_commands.ContextMenu(name="Ask about this", callback=self.ask_about)
         self._complained: dict[tuple[int, int], float] = {}
 

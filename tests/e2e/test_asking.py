@@ -281,3 +281,11 @@ async def test_a_mention_and_a_private_question_are_not_repeated(house: House) -
     assert (await house.reply_in(house.channel, question)).content.startswith("For all.")
     private = await house.dana.slash(house.channel, "ask", prompt="Is it so?", private=True)
     assert (await house.answer_to(private)).content.startswith("For you.")
+
+
+async def test_the_command_states_how_large_a_file_may_be(empty_house: House) -> None:
+    async with empty_house.running(FILE_LIMIT_KB="300"):
+        registered = empty_house.discord.world.commands.find("ask", CommandType.CHAT_INPUT, None)
+        assert registered is not None
+        (file,) = [option for option in registered["options"] if option["name"] == "file"]
+        assert file["description"] == "A text or source file to read, up to 300 kB"
