@@ -48,7 +48,7 @@ from bot.errors import (
 )
 from bot.minitoolai.chat import ChatRequest, Finished, TextDelta, Usage
 from bot.minitoolai.client import MiniToolAI
-from bot.money import CreditUnit
+from bot.money import CreditUnit, NanoDollars
 from bot.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -224,7 +224,7 @@ class Conversation:
         ending = ending_of(heard, running)
         return Result(
             ending=ending,
-            reason=reason_of(ending, heard.error),
+            reason=reason_of(ending, heard),
             text=heard.text,
             finish_reason=heard.finish_reason,
             usage=self._usage(prepared, heard),
@@ -245,12 +245,14 @@ class Conversation:
     def _consumed(self, prepared: Prepared, heard: Heard) -> Consumed:
         if not heard.taken:
             return NOTHING
-        usage = self._usage(prepared, heard)
+        usage, model = self._usage(prepared, heard), prepared.model
+        asked = model.price(input_tokens=prepared.prompt.tokens(image_tokens(model.id)), output_tokens=0)
         return Consumed(
-            nano=prepared.model.price(input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens),
+            nano=model.price(input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens),
             estimated=heard.usage is None,
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
+            lost_nano=NanoDollars((heard.tries - 1) * asked),
         )
 
     def _footer(self, prepared: Prepared, result: Result, charge: Charge, *, remembered: bool) -> str:

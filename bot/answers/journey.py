@@ -110,16 +110,22 @@ class Running:
 
 @dataclass(kw_only=True, slots=True)
 class Heard:
-    """What the API said so far, and whether it has `taken` a request, for which it may want to be paid."""
+    """What the API said so far. `tries` counts the requests that it took and did not turn down: it may want to be paid
+    for each, and has answered the last at most."""
 
-    taken: bool = False
+    tries: int = 0
     parts: list[str] = field(default_factory=list)
     finish_reason: str | None = None
     usage: Usage | None = None
     error: ProviderError | None = None
 
+    @property
+    def taken(self) -> bool:
+        return self.tries > 0
+
     def note_taken(self, taken: bool) -> None:
-        self.taken = taken
+        """A request has gone out, or the one that went out last was turned down."""
+        self.tries += 1 if taken else -1
 
     @property
     def text(self) -> str:
@@ -170,14 +176,15 @@ def ending_of(heard: Heard, running: Running) -> Ending:
             return "finished"
 
 
-def reason_of(ending: Ending, error: ProviderError | None) -> Reason:
+def reason_of(ending: Ending, heard: Heard) -> Reason:
     """The ledger's word for an ending; what the API may have taken without an answer is recorded as its due."""
+    error = heard.error
     match ending:
         case "restart":
             return "shutdown"
         case "failed" if isinstance(error, StreamFailed):
             return "cut"
-        case "failed" if isinstance(error, ProviderUnreachable) and error.sent:
+        case "failed" if heard.taken or (isinstance(error, ProviderUnreachable) and error.sent):
             return "unanswered"
         case "failed":
             return "refused"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from bot.money import AMOUNT_LIMIT, NanoDollars
+from bot.money import AMOUNT_LIMIT, NO_MONEY, NanoDollars
 
 Reason = Literal[
     "finished",
@@ -61,6 +61,9 @@ class Consumed:
 
     An estimate is: the tokenizer's count of what was sent and of what came back, for a chat; the price of one picture
     once the API has accepted the job, and nothing before.
+
+    `lost_nano` is what earlier tries of the same request may have cost beside it, which the API took and never
+    answered. They are the provider's due, as far as anybody knows, and never the user's.
     """
 
     nano: NanoDollars
@@ -68,9 +71,10 @@ class Consumed:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     images: int = 0
+    lost_nano: NanoDollars = NO_MONEY
 
     def __post_init__(self) -> None:
-        if min(self.nano, self.prompt_tokens, self.completion_tokens, self.images) < 0:
+        if min(self.nano, self.lost_nano, self.prompt_tokens, self.completion_tokens, self.images) < 0:
             raise ValueError("nothing is consumed below zero")
 
 
@@ -97,12 +101,13 @@ def outcome(reason: Reason, consumed: Consumed, *, held_nano: NanoDollars) -> Ou
     """
     payers = PAYERS[reason]
     amounts: Mapping[Share, int] = {"nothing": 0, "consumed": min(consumed.nano, AMOUNT_LIMIT), "held": held_nano}
-    provider = NanoDollars(amounts[payers.provider])
+    lost = consumed.lost_nano if payers.provider == "consumed" else 0
+    provider = NanoDollars(min(amounts[payers.provider] + lost, AMOUNT_LIMIT))
     return Outcome(
         reason=reason,
         user_nano=NanoDollars(min(amounts[payers.user], held_nano)),
         provider_nano=provider,
-        estimated=payers.provider == "held" or (consumed.estimated and payers.provider == "consumed"),
+        estimated=payers.provider == "held" or ((consumed.estimated or lost > 0) and payers.provider == "consumed"),
         prompt_tokens=min(consumed.prompt_tokens, AMOUNT_LIMIT),
         completion_tokens=min(consumed.completion_tokens, AMOUNT_LIMIT),
         images=min(consumed.images, AMOUNT_LIMIT),

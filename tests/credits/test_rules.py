@@ -61,3 +61,11 @@ def test_an_estimate_is_marked_unless_nothing_was_paid():
 def test_nothing_is_consumed_below_zero(field: str):
     with pytest.raises(ValueError):
         Consumed(**{"nano": NanoDollars(0), "estimated": False} | {field: -1})  # type: ignore[arg-type]
+
+
+def test_what_a_lost_try_may_have_cost_is_the_providers_due_alone():
+    used = Consumed(nano=NanoDollars(50), estimated=False, lost_nano=NanoDollars(20))
+    ended = outcome("finished", used, held_nano=NanoDollars(100))
+    assert (ended.user_nano, ended.provider_nano, ended.estimated) == (50, 70, True)
+    assert outcome("refused", used, held_nano=NanoDollars(100)).provider_nano == 0
+    assert outcome("crashed", used, held_nano=NanoDollars(100)).provider_nano == 100

@@ -181,6 +181,33 @@ async def test_a_refused_connection_costs_nobody_anything(empty_house: House, un
         assert_paid(await charged(house), "refused", user=0, provider=0)
 
 
+async def test_a_try_that_was_lost_is_the_operators_due_and_never_the_askers(empty_house: House) -> None:
+    house = empty_house
+    async with house.running(CHAT_RETRIES="1"):
+        house.api.script(Script(hang_up=True))
+        await ask(house, "Is anybody there?", answer=Script("Here.", usage=USAGE))
+        entry = await charged(house)
+        lost, answered = house.api.requests
+        assert entry.reason == "finished"
+        assert entry.user_nano == USED_NANO
+        assert entry.estimated
+        # The API may want to be paid for the words that it was sent twice; nobody but it can know.
+        assert lost.body == answered.body
+        assert entry.provider_nano - USED_NANO == entry.held_nano - 1_000 * OUTPUT_NANO
+        await books_are_right(house)
+
+
+async def test_a_try_that_was_lost_is_booked_when_the_next_is_turned_down(empty_house: House) -> None:
+    house = empty_house
+    async with house.running(CHAT_RETRIES="1"):
+        house.api.script(Script(hang_up=True))
+        await ask(house, "Is anybody there?", answer=Script(status=400))
+        entry = await charged(house)
+        assert (entry.reason, entry.user_nano) == ("unanswered", 0)
+        assert entry.provider_nano == entry.held_nano - 1_000 * OUTPUT_NANO
+        await books_are_right(house)
+
+
 @pytest.mark.parametrize("script", [Script("Late.", stall_after=0), Script(hang_up=True)], ids=["silent", "hung up"])
 async def test_what_the_api_took_and_never_answered_is_booked_as_sent(empty_house: House, script: Script) -> None:
     house = empty_house
