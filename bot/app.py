@@ -20,6 +20,7 @@ from bot.answers.history import History
 from bot.answers.pictures import PictureAddresses
 from bot.answers.preparing import Preparation
 from bot.answers.records import Records
+from bot.answers.recovery import Recovery
 from bot.answers.service import Answers
 from bot.answers.tokens import TokenCounter
 from bot.catalog import Catalog, ChatModel
@@ -58,6 +59,7 @@ class Services:
     history: History
     rest: DiscordRest
     answers: Answers
+    recovery: Recovery
     unit: CreditUnit
     guilds: Guilds
     allowances: Allowances
@@ -124,6 +126,7 @@ async def open_services(settings: Settings, *, now: Callable[[], float] = time.t
             history=History(database),
             rest=rest,
             answers=answers,
+            recovery=Recovery(History(database), rest, now=now),
             unit=unit,
             guilds=Guilds(database),
             allowances=Allowances(database),

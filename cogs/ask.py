@@ -20,6 +20,7 @@ from bot.delivery.messages import Button
 from bot.delivery.surfaces import ChannelSurface, InteractionSurface
 from bot.errors import DeliveryError, DeliveryForbidden, MessageGone, RequestEnded
 from bot.ops.logging import log_context
+from bot.storage.errors import StorageError
 
 log = logging.getLogger(__name__)
 
@@ -154,14 +155,30 @@ class Ask(commands.Cog):
         app_commands.describe(file=f"A text or source file to read, up to {limit}")(self.ask)
         self._menu = app_commands.ContextMenu(name="Ask about this", callback=self.ask_about)
         self._complained: dict[tuple[int, int], float] = {}
+        self._recovering: asyncio.Task[None] | None = None
 
     async def cog_load(self) -> None:
         self.bot.tree.add_command(self._menu)
         self.bot.add_dynamic_items(AnswerButton)
+        self._recovering = asyncio.create_task(self._recover(), name="close what a crash left open")
 
     async def cog_unload(self) -> None:
         self.bot.tree.remove_command(self._menu.name, type=self._menu.type)
         self.bot.remove_dynamic_items(AnswerButton)
+        if self._recovering is not None:
+            self._recovering.cancel()
+
+    async def _recover(self) -> None:
+        """Close, once, the answers that an earlier process left unfinished."""
+        await self.bot.wait_until_ready()
+        assert self.bot.application_id is not None
+        try:
+            done = await self.bot.services.recovery.close_all(self.bot.application_id, self.answers.is_open)
+        except StorageError as error:
+            log.error("answers of before could not be closed: %s", error)
+            return
+        if done.closed or done.unreachable:
+            log.warning("answers that a crash left open: %d closed, %d out of reach", done.closed, done.unreachable)
 
     @app_commands.command(description="Ask the AI; it answers here, remembering this channel's conversation")
     @app_commands.describe(

@@ -90,7 +90,7 @@ class Conversation:
     def moment(self) -> datetime:
         return datetime.fromtimestamp(self._now(), UTC)
 
-    async def _hold(self, prepared: Prepared) -> Hold:
+    async def _hold(self, prepared: Prepared, token: str | None) -> Hold:
         """Set the worst case apart: all that is sent, and the longest answer, or as much of it as can be paid.
 
         Raises:
@@ -113,7 +113,7 @@ class Conversation:
                 at=self.moment(),
             ),
             # With the hold, so that the Stop button of an answer that a crash leaves open finds something to close.
-            along=partial(begin, prepared.job),
+            along=partial(begin, prepared.job, token),
         )
 
     async def give(self, prepared: Prepared, running: Running, surface: Surface, words: Words) -> None:
@@ -124,7 +124,7 @@ class Conversation:
             DeliveryError: the answer could not be shown, or was deleted. The question is not remembered then.
             StorageError: nothing could be held, and nothing was asked of the API.
         """
-        charge = Charge(self._ledger, await self._hold(prepared), now=self.moment)
+        charge = Charge(self._ledger, await self._hold(prepared, surface.token), now=self.moment)
         prepared = prepared.within(charge.hold)
         heard = Heard()
         reason: Reason = "cut"
@@ -155,7 +155,11 @@ class Conversation:
         try:
             async with (
                 Live(
-                    surface, max_messages=self._settings.max_messages, stop=stop, heading=heading_of(prepared.job)
+                    surface,
+                    max_messages=self._settings.max_messages,
+                    stop=stop,
+                    heading=heading_of(prepared.job),
+                    note_messages=partial(self._records.note_messages, prepared.job),
                 ) as live,
                 _closed_on_failure(live, answer_id),
             ):

@@ -313,6 +313,14 @@ async def save_answer(tx: Tx, record: AnswerRecord) -> None:
     )
 
 
+async def note_messages(tx: Tx, answer_id: int, messages: Sequence[tuple[int, int]]) -> bool:
+    """Where an answer stands that is still growing. False: it has ended, and has its messages."""
+    changed = await tx.execute(
+        "UPDATE answers SET messages = ? WHERE answer_id = ? AND state = 'running'", (_json(list(messages)), answer_id)
+    )
+    return changed == 1
+
+
 async def answer(tx: Tx, answer_id: int) -> AnswerRecord | None:
     """The record of an answer; None where it is no longer known."""
     row = await tx.fetch_one("SELECT * FROM answers WHERE answer_id = ?", (answer_id,))
@@ -327,10 +335,12 @@ async def has_later_answer(tx: Tx, turn_id: int, answer_id: int) -> bool:
     return row is not None
 
 
-async def running_answers(tx: Tx, limit: int) -> tuple[AnswerRecord, ...]:
-    """Up to `limit` answers in state `running`, oldest first: after a start, those a crash left unfinished."""
+async def running_answers(tx: Tx, limit: int, *, since: datetime) -> tuple[AnswerRecord, ...]:
+    """Up to `limit` answers in state `running` that began after `since`, oldest first: after a start, those a crash
+    left unfinished."""
     rows = await tx.fetch_all(
-        "SELECT * FROM answers WHERE state = 'running' ORDER BY updated_at_us, answer_id LIMIT ?", (limit,)
+        "SELECT * FROM answers WHERE state = 'running' AND updated_at_us > ? ORDER BY updated_at_us, answer_id LIMIT ?",
+        (_to_us(since), limit),
     )
     return tuple(_answer(row) for row in rows)
 
@@ -405,8 +415,8 @@ class History:
     async def answer(self, answer_id: int) -> AnswerRecord | None:
         return await self._database.read(lambda tx: answer(tx, answer_id))
 
-    async def running_answers(self, limit: int) -> tuple[AnswerRecord, ...]:
-        return await self._database.read(lambda tx: running_answers(tx, limit))
+    async def running_answers(self, limit: int, *, since: datetime) -> tuple[AnswerRecord, ...]:
+        return await self._database.read(lambda tx: running_answers(tx, limit, since=since))
 
     async def delete_answers_before(self, moment: datetime) -> int:
         return await self._database.write(lambda tx: delete_answers_before(tx, moment))

@@ -12,7 +12,7 @@ from bot.answers.window import Prompt
 from bot.catalog import ChatModel
 from bot.credits.rules import Consumed, Reason
 from bot.credits.values import Hold
-from bot.delivery.messages import Button, Upload
+from bot.delivery.messages import Button, Outgoing, Upload
 from bot.errors import ProviderError, ProviderUnreachable, StreamFailed
 from bot.minitoolai.chat import ChatRequest, Usage
 
@@ -159,6 +159,16 @@ def ending_buttons(answer_id: int, *, may_continue: bool) -> tuple[Button, ...]:
         button("again", answer_id, "Regenerate", "🔁"),
         button("delete", answer_id, "Delete", "🗑️"),
     )
+
+
+def interrupted(shown: str, answer_id: int) -> Outgoing:
+    """What to show in place of an answer that looks unfinished, though no process is writing it any more."""
+    lines = shown.splitlines()
+    while lines and lines[-1].startswith("-# "):  # the mark that it is being written
+        lines.pop()
+    notice = "⚠️ Cut off: I was interrupted while writing this."
+    content = "\n".join((*lines, notice)).strip()
+    return Outgoing(content=content, buttons=ending_buttons(answer_id, may_continue=False))
 
 
 def ending_of(heard: Heard, running: Running) -> Ending:

@@ -7,6 +7,7 @@ the newest text, and none is sent for nothing. Where the text outgrows a message
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final, Self
@@ -85,9 +86,19 @@ class Live:
     """`async with Live(…)` owns the writer: nothing is on its way, and no task is left, after `finish` or the block."""
 
     def __init__(
-        self, surface: Surface, *, max_messages: int, stop: Button, heading: str = "", page_limit: int = PAGE_LIMIT
+        self,
+        surface: Surface,
+        *,
+        max_messages: int,
+        stop: Button,
+        heading: str = "",
+        page_limit: int = PAGE_LIMIT,
+        note_messages: Callable[[tuple[Sent, ...]], None] | None = None,
     ) -> None:
-        """`heading` are whole lines shown above the first words, and not part of the answer."""
+        """`heading` are whole lines shown above the first words, and not part of the answer.
+
+        `note_messages` is told, while the answer grows, of its messages whenever there is one more; it must not block.
+        """
         if max_messages < 1:
             raise ValueError("an answer needs at least one message")
         self.failure: DeliveryError | None = None
@@ -96,6 +107,7 @@ class Live:
         self._stop = stop
         self._pages = Pages(page_limit)
         self._heading = heading
+        self._note_messages = note_messages
         self._parts: list[str] = []
         self._fed = 0
         self._open = ""
@@ -304,8 +316,11 @@ class Live:
         if state.uploads is not None and number == 0:
             self._uploads = tuple(kept for kept in self._uploads if not any(kept is gone for gone in state.uploads))
         self._shown[number : number + 1] = [replace(state, uploads=None)]
+        is_new = number >= len(self._sent)
         self._sent[number : number + 1] = [sent]
         self._landed.set()
+        if is_new and self._note_messages is not None and not self._ending:
+            self._note_messages(tuple(self._sent))
 
     # Ending
 

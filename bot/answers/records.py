@@ -1,5 +1,6 @@
 """What is written down of an answer: its turn and its charge in one transaction, and what its buttons need."""
 
+import asyncio
 import logging
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,6 +23,20 @@ class Records:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._history = History(database)
+        self._noting: set[asyncio.Task[None]] = set()
+
+    def note_messages(self, job: Job, sent: tuple[Sent, ...]) -> None:
+        """Write down, beside the stream, where the answer stands, for a process that has to finish it after a crash."""
+        task = asyncio.create_task(self._note_messages(job, sent), name=f"messages of answer {job.question.id}")
+        self._noting.add(task)
+        task.add_done_callback(self._noting.discard)
+
+    async def _note_messages(self, job: Job, sent: tuple[Sent, ...]) -> None:
+        places = [(one.channel_id, one.message_id) for one in sent]
+        try:
+            await self._database.write(lambda tx: store.note_messages(tx, job.question.id, places))
+        except StorageError as error:
+            log.warning("an answer's messages could not be noted: %s", error)
 
     async def _save(self, record: AnswerRecord) -> None:
         """Best effort: without its record an answer's buttons say that they know nothing, and no more is lost."""
@@ -87,9 +102,9 @@ class Records:
             log.error("an answer's record could not be stored: %s", error)
 
 
-async def begin(job: Job, tx: Tx) -> None:
-    """Write down that an answer is under way."""
-    await store.save_answer(tx, _record(job))
+async def begin(job: Job, token: str | None, tx: Tx) -> None:
+    """Write down that an answer is under way, and how a later process could finish it."""
+    await store.save_answer(tx, replace(_record(job), interaction_token=token))
 
 
 async def _remember(tx: Tx, prepared: Prepared, result: Result) -> bool:

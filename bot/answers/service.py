@@ -11,7 +11,7 @@ from typing import Final
 from bot.answers import history as store
 from bot.answers.conversing import Conversation
 from bot.answers.history import AnswerRecord, History, Turn
-from bot.answers.journey import Job, Running, Words, ending_buttons
+from bot.answers.journey import Job, Running, Words, interrupted
 from bot.answers.preparing import Preparation
 from bot.answers.question import Asker, Question
 from bot.answers.tokens import TokenCounter
@@ -180,14 +180,12 @@ class Answers:
         """
         record = await self._record(answer_id, at)
         _require(by == record.question.asker.id or moderator)
-        if record.messages:  # known only once the last edit is done
+        if record.state != "running" and record.messages:  # an ended answer's are known once its last edit is done
             return None
         if record.state == "running":
             record = replace(record, state="cut", updated_at=_now())
             await self._database.write(lambda tx: store.save_answer(tx, record))
-        text = "\n".join(line for line in shown.splitlines() if not line.startswith("-# "))
-        notice = "⚠️ Cut off: I was interrupted while writing this."
-        return Outgoing(content=f"{text}\n{notice}".strip(), buttons=ending_buttons(answer_id, may_continue=False))
+        return interrupted(shown, answer_id)
 
     async def delete(self, answer_id: int, *, by: int, at: int, moderator: bool) -> tuple[tuple[int, int], ...]:
         """Forget an answer and its turn; returns its messages as (channel id, message id) for the caller to delete.

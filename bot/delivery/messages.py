@@ -77,8 +77,12 @@ class Urgency(IntEnum):
 class Surface(Protocol):
     """A place that shows one answer as a run of messages, numbered from 0.
 
-    The surface owns everything about Discord: routes, rate limits, retries. Its errors are `DeliveryError`s.
+    The surface owns everything about Discord: routes, rate limits, retries. Its errors are `DeliveryError`s. `token` is
+    the interaction's, by which a later process can finish the answer for 15 minutes; None in a channel.
     """
+
+    @property
+    def token(self) -> str | None: ...
 
     async def write(self, number: int, render: Callable[[], Outgoing], urgency: Urgency) -> Sent:
         """Show message `number`, creating it if it is the next that does not exist yet.

@@ -195,6 +195,16 @@ class DiscordRest:
         call = self._channel_call("GET", channel_id, f"/messages/{message_id}", "GET message", Urgency.FIRST)
         return (await self._request(call)).body
 
+    async def get_webhook_message(self, application_id: int, token: str, message_id: int | str) -> Json:
+        """A message of the interaction as Discord's JSON; "@original" is its first response."""
+        call = _Call(
+            method="GET",
+            url=self._webhook_url(application_id, token, f"/messages/{message_id}"),
+            route=_webhook_route("GET webhook message", token),
+            urgency=Urgency.FIRST,
+        )
+        return (await self._request(call)).body
+
     async def typing(self, channel_id: int) -> None:
         """Show for ten seconds that the bot is typing.
 

@@ -36,6 +36,10 @@ class ChannelSurface:
         self._messages = list(known)
         self._nonces: dict[int, str] = {}
 
+    @property
+    def token(self) -> str | None:
+        return None
+
     async def write(self, number: int, render: Render, urgency: Urgency) -> Sent:
         if number < len(self._messages):
             old = self._messages[number]
@@ -105,6 +109,10 @@ class InteractionSurface:
     def has_written(self) -> bool:
         """Whether the reply shows anything; until then Discord shows it as loading."""
         return bool(self._messages)
+
+    @property
+    def token(self) -> str | None:
+        return self._token
 
     async def write(self, number: int, render: Render, urgency: Urgency) -> Sent:
         if self._channel is None and self._clock() < self._expires_at - EXPIRY_MARGIN_S:

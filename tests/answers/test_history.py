@@ -312,10 +312,25 @@ async def test_a_record_is_written_over_and_loses_its_token_when_the_answer_ends
     assert await history.answer(1) == ended
 
 
+LONG_AGO = NOON - timedelta(days=365)
+
+
 async def test_answers_that_were_running_are_found_after_a_restart(history: History) -> None:
     for record in (a_record(1, minute=2), a_record(2, state="done"), a_record(3, minute=1), a_record(4, minute=3)):
         await history.save_answer(record)
-    assert [record.answer_id for record in await history.running_answers(2)] == [3, 1]
+    assert [record.answer_id for record in await history.running_answers(2, since=LONG_AGO)] == [3, 1]
+    since = NOON + timedelta(minutes=1)
+    assert [record.answer_id for record in await history.running_answers(9, since=since)] == [1, 4]
+
+
+async def test_messages_are_noted_of_an_answer_that_is_running_only(history: History, database: Database) -> None:
+    for record in (a_record(1), a_record(2, state="done")):
+        await history.save_answer(record)
+    assert await database.write(lambda tx: rows.note_messages(tx, 1, [(CHANNEL, 8)]))
+    assert not await database.write(lambda tx: rows.note_messages(tx, 2, [(CHANNEL, 8)]))
+    noted = await history.answer(1)
+    assert noted is not None
+    assert noted.messages == ((CHANNEL, 8),)
 
 
 async def test_old_records_go_except_of_running_answers(history: History, database: Database) -> None:
@@ -325,7 +340,7 @@ async def test_old_records_go_except_of_running_answers(history: History, databa
     assert await history.answer(2) is None
     assert await database.write(lambda tx: rows.delete_answer(tx, 3))
     assert not await database.write(lambda tx: rows.delete_answer(tx, 3))
-    assert [record.answer_id for record in await history.running_answers(9)] == [1]
+    assert [record.answer_id for record in await history.running_answers(9, since=LONG_AGO)] == [1]
 
 
 async def test_turn_and_record_are_stored_together_or_not_at_all(history: History, database: Database) -> None:

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from bot.storage.snapshot import snapshot
+from sandbox.discord.faults import Fault
 from sandbox.discord.messages import Interaction, Message, ResponseType
 from sandbox.discord.people import Person
 from sandbox.discord.permissions import Permission
 from sandbox.minitoolai.script import Received, Script, Tokens
+from tests.e2e.accounting import database_url, until
 from tests.e2e.house import House, labels, replies
 from tests.e2e.reading import WRITING, asked, assert_readable, footer_of, without_subtext
 
@@ -34,14 +37,24 @@ async def answered(house: House, text: str = "An answer.", *, prompt: str = "A q
 
 
 @asynccontextmanager
-async def half_an_answer(house: House) -> AsyncIterator[tuple[Message, Received]]:
+async def half_an_answer(house: House, **options: object) -> AsyncIterator[tuple[Message, Received]]:
     """Dana's answer with its first words shown; the API holds the rest back."""
     house.api.script(Script(["The beginning", " and the end."], stall_after=1, gate=asyncio.Event()))
-    interaction = await house.dana.slash(house.channel, "ask", prompt="A long story")
+    interaction = await house.dana.slash(house.channel, "ask", prompt="A long story", **options)
     shown = await house.discord.wait_until(
         lambda: interaction.original if interaction.original and interaction.original.content else None
     )
     yield shown, house.api.requests[-1]
+
+
+async def until_noted(house: House, count: int) -> None:
+    """Until so many answers are written down with the place where they stand."""
+
+    async def noted() -> bool:
+        async with snapshot(database_url(house)) as tx:
+            return len(await tx.fetch_all("SELECT answer_id FROM answers WHERE messages <> '[]'")) == count
+
+    await until(noted)
 
 
 async def told(house: House, interaction: Interaction) -> str:
@@ -122,6 +135,8 @@ async def test_stop_closes_an_answer_that_a_crash_left_open(empty_house: House) 
         process.kill()
         await process.wait()
     assert labels(shown) == ["Stop"]
+    # Were it not for this, the start itself would close it.
+    house.discord.faults.add(Fault(method="GET", template="/webhooks/…", status=404, error_code=10015, times=None))
     async with house.running():
         refused = await house.noam.click(shown, label="Stop")
         assert "Only the person who asked" in await told(house, refused)
@@ -132,6 +147,46 @@ async def test_stop_closes_an_answer_that_a_crash_left_open(empty_house: House) 
         house.api.script(Script("The whole story."))
         again = await house.answer_to(await house.dana.click(shown, label="Regenerate"))
         assert without_subtext(again.content) == "> A long story\nThe whole story."
+
+
+@pytest.mark.parametrize("private", [False, True], ids=["public", "private"])
+async def test_a_start_closes_the_answers_that_a_crash_left_open(empty_house: House, private: bool) -> None:
+    house = empty_house
+    async with house.process() as process, half_an_answer(house, private=private) as (shown, _):
+        process.kill()
+        await process.wait()
+    assert labels(shown) == ["Stop"]
+    async with house.running():
+        await house.ended(shown)
+        heading = "" if private else "> A long story\n"
+        assert shown.content == f"{heading}The beginning\n⚠️ Cut off: I was interrupted while writing this."
+        assert labels(shown) == ["Regenerate", "Delete"]
+
+
+async def test_a_start_closes_a_mentions_answer_and_one_whose_token_has_ended(
+    empty_house: House,
+) -> None:
+    house = empty_house
+    gate = asyncio.Event()
+    house.api.script(*[Script(["The beginning", " and the end."], stall_after=1, gate=gate)] * 2)
+    async with house.process() as process:
+        question = await house.dana.say(house.channel, f"<@{house.discord.application_id}> A long story")
+        interaction = await house.noam.slash(house.channel, "ask", prompt="Another story")
+
+        def shown() -> list[Message]:
+            said = [*(m for m in house.channel.messages.values() if m.reply_to is question), interaction.original]
+            return [m for m in said if m is not None and "The beginning" in m.content]
+
+        await house.discord.wait_until(lambda: len(shown()) == 2)
+        await until_noted(house, 2)
+        process.kill()
+        await process.wait()
+    gate.set()
+    house.discord.clock.advance(16 * 60)
+    async with house.running():
+        for message in shown():
+            await house.ended(message)
+            assert message.content.endswith("The beginning\n⚠️ Cut off: I was interrupted while writing this.")
 
 
 async def test_a_bot_that_is_stopped_ends_its_answers_with_the_reason(empty_house: House) -> None:

@@ -1,0 +1,83 @@
+"""After a crash: answers that were being written are closed where people see them, so that none looks unfinished."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from bot.answers.history import AnswerRecord, History
+from bot.answers.journey import interrupted
+from bot.answers.records import asked_at
+from bot.delivery.messages import Outgoing, Urgency
+from bot.delivery.rest import DiscordRest
+from bot.errors import DeliveryError
+
+log = logging.getLogger(__name__)
+
+AT_MOST: Final = 1_000
+"""As many as one process has open at a time, unless it was told otherwise."""
+TRIED_FOR: Final = timedelta(days=1)
+"""How old an answer may be that a start still tries to close."""
+TOKEN_LIFE_S: Final = 15 * 60 - 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Closed:
+    """How many answers of an earlier process were closed, and how many could not be reached any more."""
+
+    closed: int
+    unreachable: int
+
+
+class Recovery:
+    """Closes what an earlier process left open. `now` gives unix seconds by Discord's clock."""
+
+    def __init__(self, history: History, rest: DiscordRest, *, now: Callable[[], float]) -> None:
+        self._history = history
+        self._rest = rest
+        self._now = now
+
+    async def close_all(self, application_id: int, is_open: Callable[[int], bool]) -> Closed:
+        """Close every answer that is written down as running, save those that `is_open` says this process is writing.
+
+        Raises:
+            StorageError: they cannot be read, or not be written down as closed.
+        """
+        closed = unreachable = 0
+        for record in await self._history.running_answers(AT_MOST, since=datetime.now(UTC) - TRIED_FOR):
+            if is_open(record.answer_id):
+                continue
+            try:
+                await self._close(record, application_id)
+            except DeliveryError as error:
+                # It stays written down as running: its Stop button closes it still, and the next start tries again.
+                unreachable += 1
+                log.info("an answer of before could not be closed: %s", type(error).__name__)
+                continue
+            closed += 1
+            await self._history.save_answer(replace(record, state="cut", updated_at=datetime.now(UTC)))
+        return Closed(closed=closed, unreachable=unreachable)
+
+    async def _close(self, record: AnswerRecord, application_id: int) -> None:
+        """Edit the last message, by the interaction's token as long as that lives, else by the channel's routes.
+
+        Raises:
+            DeliveryError: neither reaches it.
+        """
+        token, place = record.interaction_token, record.question.place
+        if token is not None and self._now() - asked_at(record.answer_id).timestamp() < TOKEN_LIFE_S:
+            target = record.messages[-1][1] if len(record.messages) > 1 else "@original"
+            shown = await self._rest.get_webhook_message(application_id, token, target)
+            closing = _closing(record, shown)
+            await self._rest.edit_webhook_message(application_id, token, target, lambda: closing, Urgency.FINAL)
+        elif record.messages and place.bot_present and not record.question.private:
+            channel_id, message_id = record.messages[-1]
+            closing = _closing(record, await self._rest.get_message(channel_id, message_id))
+            await self._rest.edit_message(channel_id, message_id, lambda: closing)
+        else:
+            raise DeliveryError("nothing was shown yet, or only the interaction's token reached it")
+
+
+def _closing(record: AnswerRecord, shown: dict[str, Any]) -> Outgoing:
+    return interrupted(str(shown.get("content") or ""), record.answer_id)
