@@ -169,7 +169,7 @@ async def test_only_who_may_manage_the_server_sees_its_numbers(house: House) -> 
     manager = house.guild.add_role("Managers", permissions=Permission.MANAGE_GUILD)
     house.guild.set_roles(house.dana.user, [manager])
     [message] = await shown(house, await house.dana.slash(house.channel, "usage", scope="server"))
-    assert "33" in message.content
+    assert "**33" in message.content
 
 
 async def test_a_server_is_shown_with_members_trend_and_pace(house: House) -> None:
