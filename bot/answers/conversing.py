@@ -55,7 +55,7 @@ log = logging.getLogger(__name__)
 
 USAGE_WAIT_S: Final = 2.0
 """How long the API may take to send its figures, or close, after it has said that the answer is finished."""
-FIRST_SHOWN_S: Final = 0.5
+FIRST_SHOWN_S: Final = 3.0
 """How long an answer that has ended already waits for its first words to be shown before it is paid."""
 SILENCE_S: Final = 4.0
 """After so long without a word the reply says that the model is at it, and offers Stop."""

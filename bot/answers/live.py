@@ -142,7 +142,12 @@ class Live:
         return tuple(self._sent)
 
     async def begins_to_show(self, timeout_s: float) -> bool:
-        """Whether a message shows something, after waiting for the first one to do so, or to fail, or for the time."""
+        """Whether a message shows something, after waiting for the first one to do so, or to fail, or for the time.
+
+        Text of which nothing can be shown before it ends, such as half a mark, is not waited for.
+        """
+        if self._flight is None and self._next() is None:
+            return bool(self._sent)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._landed.wait()

@@ -543,3 +543,27 @@ def test_a_message_that_may_exist_is_not_created_twice() -> None:
     run(main())
     assert [write.number for write in surface.writes].count(1) == 1
     assert surface.files[0][0].content.decode() == LONG
+
+
+def test_the_end_waits_for_first_words_that_are_on_their_way() -> None:
+    surface = FakeSurface(answer_s=lambda _: 2.0)
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.add("Hello there ")
+            assert await live.begins_to_show(3.0)
+            await finish(live)
+
+    run(main())
+
+
+def test_the_end_does_not_wait_for_words_that_cannot_be_shown_before_it() -> None:
+    async def main() -> None:
+        async with live_on(FakeSurface()) as live:
+            live.add("**")
+            began = asyncio.get_running_loop().time()
+            assert not await live.begins_to_show(3.0)
+            assert asyncio.get_running_loop().time() == began
+            await finish(live)
+
+    run(main())
