@@ -173,7 +173,7 @@ class Ask(commands.Cog):
         await self.bot.wait_until_ready()
         assert self.bot.application_id is not None
         try:
-            done = await self.bot.services.recovery.close_all(self.bot.application_id, self.answers.is_open)
+            done = await self.bot.services.recovery.close_all(self.bot.application_id)
         except StorageError as error:
             log.error("answers of before could not be closed: %s", error)
             return

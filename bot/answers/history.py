@@ -321,6 +321,21 @@ async def note_messages(tx: Tx, answer_id: int, messages: Sequence[tuple[int, in
     return changed == 1
 
 
+async def note_turn(tx: Tx, answer_id: int, turn_id: int) -> None:
+    """Which turn an answer is part of. It is running until its last edit: till then a later process can close it."""
+    await tx.execute("UPDATE answers SET turn_id = ? WHERE answer_id = ?", (turn_id, answer_id))
+
+
+async def note_cut(tx: Tx, answer_id: int, at: datetime) -> bool:
+    """A running answer has been closed. False: it has ended otherwise, or is not known any more, and stays so."""
+    changed = await tx.execute(
+        "UPDATE answers SET state = 'cut', interaction_token = NULL, updated_at_us = ?"
+        " WHERE answer_id = ? AND state = 'running'",
+        (_to_us(at), answer_id),
+    )
+    return changed == 1
+
+
 async def answer(tx: Tx, answer_id: int) -> AnswerRecord | None:
     """The record of an answer; None where it is no longer known."""
     row = await tx.fetch_one("SELECT * FROM answers WHERE answer_id = ?", (answer_id,))
@@ -414,6 +429,9 @@ class History:
 
     async def answer(self, answer_id: int) -> AnswerRecord | None:
         return await self._database.read(lambda tx: answer(tx, answer_id))
+
+    async def note_cut(self, answer_id: int, at: datetime) -> bool:
+        return await self._database.write(lambda tx: note_cut(tx, answer_id, at))
 
     async def running_answers(self, limit: int, *, since: datetime) -> tuple[AnswerRecord, ...]:
         return await self._database.read(lambda tx: running_answers(tx, limit, since=since))

@@ -114,7 +114,7 @@ async def _remember(tx: Tx, prepared: Prepared, result: Result) -> bool:
     """
     assert prepared.key is not None
     turn = _turn(prepared, result, prepared.key)
-    await store.save_answer(tx, replace(_record(prepared.job), state=STATES[result.ending], turn_id=turn.question_id))
+    await store.note_turn(tx, prepared.job.question.id, turn.question_id)
     match prepared.job.kind:
         case "more":
             return await store.extend_turn(

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -37,16 +37,17 @@ class Recovery:
         self._history = history
         self._rest = rest
         self._now = now
+        self._started = datetime.now(UTC)
 
-    async def close_all(self, application_id: int, is_open: Callable[[int], bool]) -> Closed:
-        """Close every answer that is written down as running, save those that `is_open` says this process is writing.
+    async def close_all(self, application_id: int) -> Closed:
+        """Close every answer that was running when this was made, which is before this process had any of its own.
 
         Raises:
             StorageError: they cannot be read, or not be written down as closed.
         """
         closed = unreachable = 0
-        for record in await self._history.running_answers(AT_MOST, since=datetime.now(UTC) - TRIED_FOR):
-            if is_open(record.answer_id):
+        for record in await self._history.running_answers(AT_MOST, since=self._started - TRIED_FOR):
+            if record.updated_at >= self._started:
                 continue
             try:
                 await self._close(record, application_id)
@@ -56,7 +57,7 @@ class Recovery:
                 log.info("an answer of before could not be closed: %s", type(error).__name__)
                 continue
             closed += 1
-            await self._history.save_answer(replace(record, state="cut", updated_at=datetime.now(UTC)))
+            await self._history.note_cut(record.answer_id, datetime.now(UTC))
         return Closed(closed=closed, unreachable=unreachable)
 
     async def _close(self, record: AnswerRecord, application_id: int) -> None:
