@@ -17,6 +17,10 @@ BotError
 │   ├── TargetRefused           nobody who can be given credits
 │   ├── ChannelRefused          the bot may not write there
 │   ├── NothingChosen
+│   ├── ChoiceUnknown           an option that is not among those documented
+│   ├── PicturesOff             the server's admins want none
+│   ├── AgeRestricted           the model is for age-restricted channels only
+│   ├── TooLate                 what a button would change has been done
 │   └── NotPermitted
 ├── CreditsError                the ledger says no; nothing was held
 │   ├── CreditsRefused          too little is left
@@ -31,11 +35,16 @@ BotError
 │   ├── ProviderModelGone       404
 │   ├── ProviderBusy            429, after the retries
 │   ├── ProviderFailed          5xx, after the retries, or any other status
+│   ├── PictureFailed           the API ended the job with `error`
+│   ├── PictureLate             it was not done by its deadline
+│   ├── PictureUnusable         what the API's address led to is no picture that can be shown
 │   └── StreamFailed            after the first byte
 │       ├── StreamBroken        connection lost, or no end that the API documents
 │       ├── StreamStalled       nothing for too long
 │       ├── StreamEmpty         it ended without a word
 │       └── StreamReported      it carried an error object
+├── Overloaded                  as many answers as configured are open
+│   └── LineFull                as many orders as configured wait in line
 └── DeliveryError               Discord
     ├── MessageGone             message, channel or server deleted
     ├── DeliveryForbidden       a permission is missing
@@ -187,6 +196,32 @@ class NothingChosen(BadRequest):
     """A choice of which at least one is needed."""
 
 
+class ChoiceUnknown(BadRequest):
+    """`value` is none of the `known` ones that `option` takes: a tampered client, or an old button."""
+
+    def __init__(self, option: str, value: str, *, known: tuple[str, ...]) -> None:
+        super().__init__(f"{option} {value[:40]!r}")
+        self.option = option
+        self.value = value
+        self.known = known
+
+
+class PicturesOff(BadRequest):
+    """The server's admins have switched pictures off."""
+
+
+class AgeRestricted(BadRequest):
+    """`model` draws in age-restricted channels only, by the server's admins or the bot's operator."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(model)
+        self.model = model
+
+
+class TooLate(BadRequest):
+    """The order has ended, or is being uploaded: there is nothing to cancel."""
+
+
 class CreditsError(BotError):
     """The ledger says no. Nothing was held or charged."""
 
@@ -285,6 +320,26 @@ class ProviderFailed(ProviderError):
     """5xx after the retries, or a status that the API does not document."""
 
 
+class PictureFailed(ProviderError):
+    """The API ended the job with `error`, or would not make one of the request."""
+
+
+class PictureLate(ProviderError):
+    """The job was not done `waited_s` seconds after it was taken."""
+
+    def __init__(self, *, waited_s: float) -> None:
+        super().__init__(f"not done after {waited_s:g} s")
+        self.waited_s = waited_s
+
+
+class PictureUnusable(ProviderError):
+    """What the API's address led to. `reason` follows "The picture that came back": "is a web page"."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class StreamFailed(ProviderError):
     """The answer had begun. What came before stays visible, marked as cut off."""
 
@@ -311,6 +366,15 @@ class StreamReported(StreamFailed):
 
 class Overloaded(BotError):
     """As many answers as configured are open already."""
+
+
+class LineFull(Overloaded):
+    """`limit` orders wait in line already: the member's own where `own`, else everybody's."""
+
+    def __init__(self, *, limit: int, own: bool) -> None:
+        super().__init__(f"{limit} orders wait in line")
+        self.limit = limit
+        self.own = own
 
 
 class DeliveryError(BotError):

@@ -58,6 +58,15 @@ class Settings:
     chat_total_timeout_s: float
     chat_retries: int
     max_open_answers: int
+    picture_orders_per_member: int
+    picture_orders_per_server: int
+    picture_orders_open: int
+    picture_line_per_member: int
+    picture_line: int
+    picture_timeout_s: float
+    picture_polls_per_second: int
+    picture_limit_bytes: int
+    picture_private_addresses: bool
     credit_nano: int
     default_allowance: str
     dm_allowance: str
@@ -253,6 +262,11 @@ def _one_of(*words: str, fold: Callable[[str], str]) -> Callable[[str], str]:
     return parse
 
 
+def _switch(text: str) -> bool:
+    """`on` or `off`, whatever its case."""
+    return _one_of("on", "off", fold=str.lower)(text) == "on"
+
+
 def _conflicts(values: Mapping[str, Any]) -> list[str]:
     """What is wrong between variables, each of which is right alone."""
     usual, limit = values.get("max_answer_tokens"), values.get("max_answer_tokens_limit")
@@ -430,6 +444,79 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         default="1000",
         unit="answers",
         help="How many answers may be written at once; whoever asks beyond that is told to wait.",
+    ),
+    Variable(
+        name="PICTURE_ORDERS_PER_MEMBER",
+        field="picture_orders_per_member",
+        parse=_whole(1, 100),
+        default="2",
+        unit="orders",
+        help="How many orders of one member are drawn at once; what is over waits in line.",
+    ),
+    Variable(
+        name="PICTURE_ORDERS_PER_SERVER",
+        field="picture_orders_per_server",
+        parse=_whole(1, 10_000),
+        default="20",
+        unit="orders",
+        help="How many orders of one server are drawn at once; what is over waits in line, fairly among its members.",
+    ),
+    Variable(
+        name="PICTURE_ORDERS_OPEN",
+        field="picture_orders_open",
+        parse=_whole(1, 10_000),
+        default="500",
+        unit="orders",
+        help="How many orders are drawn at once in all.",
+    ),
+    Variable(
+        name="PICTURE_LINE_PER_MEMBER",
+        field="picture_line_per_member",
+        parse=_whole(0, 100),
+        default="5",
+        unit="orders",
+        help="How many orders of one member may wait in line; one more is refused. 0: nobody waits.",
+    ),
+    Variable(
+        name="PICTURE_LINE",
+        field="picture_line",
+        parse=_whole(0, 100_000),
+        default="2000",
+        unit="orders",
+        help="How many orders may wait in line in all.",
+    ),
+    Variable(
+        name="PICTURE_TIMEOUT_S",
+        field="picture_timeout_s",
+        parse=_seconds(10, 3_600),
+        default="300",
+        unit="seconds",
+        help="How long the API may take for a picture; then the order is given up, and its credits go back.",
+    ),
+    Variable(
+        name="PICTURE_POLLS_PER_SECOND",
+        field="picture_polls_per_second",
+        parse=_whole(1, 10_000),
+        default="200",
+        unit="requests a second",
+        help="How often the API is asked about open pictures, all together; with more of them each is asked about "
+        "less often.",
+    ),
+    Variable(
+        name="PICTURE_LIMIT_MB",
+        field="picture_limit_bytes",
+        parse=_whole(1, 100, times=BYTES_PER_MB),
+        default="25",
+        unit="megabytes",
+        help="The largest picture that is taken from the API; IMAGE_LIMIT_MEGAPIXELS bounds its pixels.",
+    ),
+    Variable(
+        name="PICTURE_PRIVATE_ADDRESSES",
+        field="picture_private_addresses",
+        parse=_switch,
+        default="off",
+        help="Whether pictures may be fetched from private addresses, on or off: for a stand-in of the API on this "
+        "machine. In production it stays off, so that no answer of the API can make the bot read your network.",
     ),
     Variable(
         name="CREDIT_USD",
