@@ -201,9 +201,9 @@ class Fetcher:
         async with self._slots:
             try:
                 async with asyncio.timeout(self._limits.deadline_s):
-                    content = await self._read(_checked(url))
+                    content = await self._read(_checked(_parsed(url)))
             except TimeoutError as cause:
-                raise ProviderUnreachable("the picture did not come in time", sent=True) from cause
+                raise ProviderUnreachable("the picture did not come in time") from cause
             except (aiohttp.InvalidURL, UnicodeError) as cause:  # the latter for names that IDNA cannot write
                 raise PictureUnusable("lies at an address that cannot be read") from cause
             except (aiohttp.ClientError, OSError) as cause:
@@ -218,7 +218,7 @@ class Fetcher:
             async with self._session.get(url, allow_redirects=False) as response:
                 if response.status not in _REDIRECTS:
                     return await self._body(response)
-                url = _next_hop(url, response.headers.get("Location", ""))
+                url = _next_hop(url, response)
         raise PictureUnusable("is passed on from address to address too often")
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
@@ -251,25 +251,28 @@ class Fetcher:
         return facts
 
 
-def _checked(address: str) -> URL:
-    """Raises PictureUnusable for what is not a plain http(s) address."""
+def _parsed(address: str) -> URL:
+    """Raises PictureUnusable for what cannot be an address."""
     try:
-        url = URL(address)
-        host = url.raw_host
+        return URL(address)
     except ValueError as cause:
         raise PictureUnusable("lies at an address that cannot be read") from cause
-    if url.scheme not in _SCHEMES or not host:
+
+
+def _checked(url: URL) -> URL:
+    """Raises PictureUnusable for what is not a plain http(s) address. Where its host lies is checked on connecting."""
+    if url.scheme not in _SCHEMES or not url.raw_host:
         raise PictureUnusable("lies at an address that is not http(s)")
     if url.raw_user is not None or url.raw_password is not None:
         raise PictureUnusable("lies at an address with a name and password in it")
     return url
 
 
-def _next_hop(here: URL, location: str) -> URL:
-    try:
-        url = _checked(str(here.join(URL(location))))
-    except ValueError as cause:
-        raise PictureUnusable("lies at an address that cannot be read") from cause
+def _next_hop(here: URL, response: aiohttp.ClientResponse) -> URL:
+    location = response.headers.get("Location")
+    if not location:
+        raise PictureUnusable(f"is not at its address (status {response.status})")
+    url = _checked(here.join(_parsed(location)))
     if here.scheme == "https" and url.scheme != "https":
         raise PictureUnusable("is passed on from https to an address without it")
     return url
