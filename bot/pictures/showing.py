@@ -204,7 +204,7 @@ def bar(progress: Progress) -> str:
         first = int(progress.elapsed_s) % CELLS
         lit = {(first + step) % CELLS for step in range(WANDERING)}
         return "".join("▰" if cell in lit else "▱" for cell in range(CELLS))
-    filled = min(int(CELLS * progress.elapsed_s / progress.expected_s), CELLS - 1)
+    filled = int(min(CELLS * progress.elapsed_s / progress.expected_s, CELLS - 1))
     return "▰" * filled + "▱" * (CELLS - filled)
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -181,7 +182,7 @@ def test_when_one_at_a_time_is_drawn_members_take_turns_over_many_calls(member: 
         turns.note([one], waiting)
         drawn.append(one.user_id)
     at = [number for number, user in enumerate(drawn) if user == member]
-    assert [later - earlier for earlier, later in zip(at, at[1:], strict=False)] == [3] * 19
+    assert [later - earlier for earlier, later in pairwise(at)] == [3] * 19
 
 
 def test_newcomers_do_not_starve_a_member_with_many_orders():
