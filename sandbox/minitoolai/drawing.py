@@ -3,11 +3,15 @@
 import asyncio
 import hashlib
 import io
+import math
+import random
+import re
 from collections import OrderedDict
 from typing import Final
 
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from sandbox.minitoolai import scenes
 from sandbox.minitoolai.picture_rules import Asked
 
 CACHE_BYTES: Final = 64 * 1024 * 1024
@@ -15,6 +19,16 @@ CACHE_BYTES: Final = 64 * 1024 * 1024
 
 AT_ONCE: Final = 2
 """Pictures drawn at the same time, each in a thread."""
+
+
+PAINTED_PIXELS: Final = 3_200_000
+"""What is painted before it is shrunk to its size, which smooths its edges; at most twice its size."""
+
+CAPTION_CHARACTERS: Final = 120
+LAST_LETTER: Final = 0x17F
+"""The last character that Pillow's own font is sure to have: the end of Latin Extended-A."""
+
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 class Studio:
@@ -47,16 +61,75 @@ def digest(asked: Asked, variation: int) -> bytes:
     return hashlib.sha256(repr((asked, variation)).encode("utf-8", "surrogatepass")).digest()
 
 
-def draw(asked: Asked, variation: int) -> Image.Image:
-    """The picture, in the size asked for."""
-    low, high = digest(asked, variation)[:3], digest(asked, variation)[3:6]
-    gradient = Image.linear_gradient("L").resize((asked.width, asked.height))
-    return Image.merge(
-        "RGB", [gradient.point(lambda v, a=a, b=b: a + (b - a) * v // 255) for a, b in zip(low, high, strict=True)]
+def scene_of(asked: Asked, rng: random.Random) -> str:
+    """The scene that the prompt's words call for, else any."""
+    return next((name for name, words in _WORDS.items() if words.search(asked.prompt)), None) or rng.choice(
+        sorted(scenes.SCENES)
     )
+
+
+def draw(asked: Asked, variation: int) -> Image.Image:
+    """The picture, in the size asked for, with a strip that says what it is."""
+    rng = random.Random(digest(asked, variation))
+    size = asked.width, asked.height
+    scale = min(2.0, math.sqrt(PAINTED_PIXELS / (asked.width * asked.height)))
+    painted = scenes.paint(scene_of(asked, rng), (round(asked.width * scale), round(asked.height * scale)), rng)
+    image = painted.resize(size, Image.Resampling.BOX)
+    _caption(image, asked.prompt)
+    return image
+
+
+def _caption(image: Image.Image, prompt: str) -> None:
+    """A strip along the lower edge: "simulation", and as much of the prompt as has room and can be written."""
+    size = max(11, round(min(image.size) * 0.024))
+    strip = image.crop((0, image.height - round(size * 2.1), image.width, image.height))
+    strip = Image.blend(strip.filter(ImageFilter.GaussianBlur(size / 3)), Image.new("RGB", strip.size, "#0c0e16"), 0.62)
+    pen, font = ImageDraw.Draw(strip), ImageFont.load_default(size)
+    left, middle = size, strip.height / 2
+    pen.text((left, middle), "simulation", font=font, fill="#ffd479", anchor="lm")
+    left += round(pen.textlength("simulation", font=font) + size * 0.8)
+    pen.text(
+        (left, middle), _fitting(prompt, image.width - left - size, pen, font), font=font, fill="#e8eaf2", anchor="lm"
+    )
+    image.paste(strip, (0, image.height - strip.height))
+
+
+def _fitting(prompt: str, room: float, pen: ImageDraw.ImageDraw, font: _Font) -> str:
+    """The beginning of the prompt that fits into `room` pixels; "" where the font has no letters for it."""
+    text = " ".join(prompt[:CAPTION_CHARACTERS].split())
+    if any(ord(letter) > LAST_LETTER for letter in text):
+        return ""
+    if len(prompt) <= CAPTION_CHARACTERS and pen.textlength(text, font=font) <= room:
+        return text
+    while text and pen.textlength(f"{text}…", font=font) > room:
+        text = text[:-1].rstrip()
+    return f"{text}…" if text else ""
 
 
 def _file(asked: Asked, variation: int, form: str) -> bytes:
     file = io.BytesIO()
-    draw(asked, variation).save(file, form)
+    draw(asked, variation).save(file, form, **_SAVING.get(form, {}))
     return file.getvalue()
+
+
+_SAVING: Final[dict[str, dict[str, int]]] = {
+    "png": {"compress_level": 3},  # half the time of Pillow's own choice, at nearly its size
+    "jpeg": {"quality": 90},
+    "webp": {"quality": 85, "method": 2},
+}
+
+
+def _words(*words: str) -> re.Pattern[str]:
+    return re.compile(rf"\b({'|'.join(words)})s?\b", re.IGNORECASE)
+
+
+_WORDS: Final = {
+    "night": _words("night", "star", "starry", "moon", "space", "galaxy", "aurora", "midnight"),
+    "sea": _words("sea", "ocean", "water", "lake", "beach", "boat", "ship", "wave", "island", "coast", "harbou?r"),
+    "city": _words("city", "cities", "street", "tower", "building", "town", "skyline", "neon", "cyberpunk"),
+    "forest": _words("forest", "tree", "wood", "jungle", "fir", "pine", "bear", "deer", "fox"),
+    "petals": _words("flower", "rose", "mandala", "petal", "blossom", "lotus", "pattern", "garden"),
+    "hills": _words("mountain", "hill", "valley", "desert", "landscape", "alps?", "sunrise", "sunset", "field", "dune"),
+    "orbs": _words("abstract", "bubble", "glass", "colou?r", "light", "portrait", "face"),
+}
+"""What calls for each scene; the first that fits is drawn."""
