@@ -2,14 +2,17 @@
 
 import asyncio
 import hashlib
+import importlib.util
 import io
 import math
 import random
 import re
 from collections import OrderedDict
+from pathlib import Path
 from typing import Final
+from weakref import WeakValueDictionary
 
-from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont, features
 
 from sandbox.minitoolai import scenes
 from sandbox.minitoolai.picture_rules import Asked
@@ -25,35 +28,42 @@ PAINTED_PIXELS: Final = 3_200_000
 """What is painted before it is shrunk to its size, which smooths its edges; at most twice its size."""
 
 CAPTION_CHARACTERS: Final = 120
-LAST_LETTER: Final = 0x17F
+LAST_LATIN: Final = 0x17F
 """The last character that Pillow's own font is sure to have: the end of Latin Extended-A."""
+
+LAST_LETTER: Final = 0x6FF
+"""The same of DejaVu Sans, which Matplotlib brings along: Greek, Cyrillic, Hebrew and Arabic."""
 
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 class Studio:
-    """Draws in threads, and keeps what it drew."""
+    """Draws in threads, and keeps what it drew: `kept_bytes` of it now."""
 
     def __init__(self) -> None:
+        self.kept_bytes = 0
         self._kept: OrderedDict[str, bytes] = OrderedDict()
-        self._kept_bytes = 0
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._drawing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def picture(self, asked: Asked, *, variation: int, form: str) -> bytes:
-        """The file, as `form`: png, jpeg, webp or gif."""
+        """The file, as `form`: png, jpeg, webp or gif. Whoever wants one that is being drawn waits for it."""
         key = f"{digest(asked, variation).hex()} {form}"
-        if key not in self._kept:
-            async with self._places:
-                if key not in self._kept:
-                    self._keep(key, await asyncio.to_thread(_file, asked, variation, form))
-        self._kept.move_to_end(key)
-        return self._kept[key]
+        lock = self._drawing.setdefault(key, asyncio.Lock())
+        async with lock:
+            data = self._kept.get(key)
+            if data is None:
+                async with self._places:
+                    data = await asyncio.to_thread(_file, asked, variation, form)
+                self._keep(key, data)
+            self._kept.move_to_end(key)
+            return data
 
     def _keep(self, key: str, data: bytes) -> None:
         self._kept[key] = data
-        self._kept_bytes += len(data)
-        while self._kept_bytes > CACHE_BYTES and len(self._kept) > 1:
-            self._kept_bytes -= len(self._kept.popitem(last=False)[1])
+        self.kept_bytes += len(data)
+        while self.kept_bytes > CACHE_BYTES and len(self._kept) > 1:
+            self.kept_bytes -= len(self._kept.popitem(last=False)[1])
 
 
 def digest(asked: Asked, variation: int) -> bytes:
@@ -84,21 +94,33 @@ def _caption(image: Image.Image, prompt: str) -> None:
     size = max(11, round(min(image.size) * 0.024))
     strip = image.crop((0, image.height - round(size * 2.1), image.width, image.height))
     strip = Image.blend(strip.filter(ImageFilter.GaussianBlur(size / 3)), Image.new("RGB", strip.size, "#0c0e16"), 0.62)
-    pen, font = ImageDraw.Draw(strip), ImageFont.load_default(size)
+    pen, plain, font = ImageDraw.Draw(strip), ImageFont.load_default(size), _font(prompt, size)
     left, middle = size, strip.height / 2
-    pen.text((left, middle), "simulation", font=font, fill="#ffd479", anchor="lm")
-    left += round(pen.textlength("simulation", font=font) + size * 0.8)
-    pen.text(
-        (left, middle), _fitting(prompt, image.width - left - size, pen, font), font=font, fill="#e8eaf2", anchor="lm"
-    )
+    pen.text((left, middle), "simulation", font=plain, fill="#ffd479", anchor="lm")
+    left += round(pen.textlength("simulation", font=plain) + size * 0.8)
+    if font is not None:
+        text = _fitting(prompt, image.width - left - size, pen, font)
+        pen.text((left, middle), text, font=font, fill="#e8eaf2", anchor="lm")
     image.paste(strip, (0, image.height - strip.height))
 
 
+def _font(prompt: str, size: int) -> _Font | None:
+    """A font that has the letters of a prompt; None where there is none for them on every machine."""
+    last = max(map(ord, prompt[:CAPTION_CHARACTERS]), default=0)
+    if last <= LAST_LATIN:
+        return ImageFont.load_default(size)
+    if last > LAST_LETTER or not features.check("raqm"):  # without raqm, letters are not put in their scripts' order
+        return None
+    found = importlib.util.find_spec("matplotlib")
+    folders = found.submodule_search_locations if found is not None else None
+    path = Path(folders[0], "mpl-data", "fonts", "ttf", "DejaVuSans.ttf") if folders else None
+    return ImageFont.truetype(path, size) if path is not None and path.is_file() else None
+
+
 def _fitting(prompt: str, room: float, pen: ImageDraw.ImageDraw, font: _Font) -> str:
-    """The beginning of the prompt that fits into `room` pixels; "" where the font has no letters for it."""
-    text = " ".join(prompt[:CAPTION_CHARACTERS].split())
-    if any(ord(letter) > LAST_LETTER for letter in text):
-        return ""
+    """The beginning of the prompt that fits into `room` pixels."""
+    shown = "".join(letter if letter.isprintable() else " " for letter in prompt[:CAPTION_CHARACTERS])
+    text = " ".join(shown.split())
     if len(prompt) <= CAPTION_CHARACTERS and pen.textlength(text, font=font) <= room:
         return text
     while text and pen.textlength(f"{text}…", font=font) > room:

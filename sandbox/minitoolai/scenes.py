@@ -108,10 +108,11 @@ def stars(canvas: Canvas, count: int, bottom: float) -> None:
 def clouds(canvas: Canvas, count: int, bottom: float) -> None:
     """Soft banks, stretched along the horizon."""
     rng = canvas.rng
-    mask = Image.new("L", (160, 160))
+    high = round(160 * canvas.image.height / canvas.image.width)
+    mask = Image.new("L", (160, high))
     pen = ImageDraw.Draw(mask)
     for _ in range(count):
-        x, y, wide = rng.uniform(-10, 170), rng.uniform(8, 160 * bottom), rng.uniform(12, 34)
+        x, y, wide = rng.uniform(-10, 170), rng.uniform(0.05, bottom) * high, rng.uniform(12, 34)
         for _ in range(9):
             left, size = x + rng.gauss(0, wide * 0.6), rng.uniform(2, wide * 0.26)
             middle = y - size * 0.3 * rng.random()
