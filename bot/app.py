@@ -83,8 +83,12 @@ class Services:
 
 
 @asynccontextmanager
-async def open_services(settings: Settings, *, now: Callable[[], float] = time.time) -> AsyncIterator[Services]:
+async def open_services(
+    settings: Settings, *, now: Callable[[], float] = time.time, patience: Patience | None = None
+) -> AsyncIterator[Services]:
     """Every resource that the bot needs beside its connection to Discord. `now` gives unix seconds by Discord's clock.
+
+    `patience` is what the delivery of pictures has with Discord, its default unless given.
 
     Raises:
         SettingsError: the catalogue is wrong, or DEFAULT_MODEL is not in it.
@@ -119,6 +123,7 @@ async def open_services(settings: Settings, *, now: Callable[[], float] = time.t
             ledger=ledger,
             unit=unit,
             fetcher=fetcher,
+            patience=patience or Patience(),
             now=now,
         )
         stack.push_async_callback(pictures.close)
@@ -205,6 +210,7 @@ def _pictures(
     ledger: Ledger,
     unit: CreditUnit,
     fetcher: Fetcher,
+    patience: Patience,
     now: Callable[[], float],
 ) -> Pictures:
     journal, estimates = Journal(database), Estimates()
@@ -223,7 +229,7 @@ def _pictures(
         ),
         fetcher=fetcher,
         slots=asyncio.Semaphore(DELIVERIES_AT_ONCE),
-        patience=Patience(),
+        patience=patience,
         now=now,
     )
     limits = LineLimits(
