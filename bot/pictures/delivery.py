@@ -134,7 +134,8 @@ class Display:
             return found
         outgoing = await make(min(self._order.upload_limit_bytes, DM_UPLOAD_LIMIT_BYTES), why)
         self._dm_tried = True
-        nonce = f"picture{self._order.id}"
+        # At most 25 characters. Discord remembers it for minutes: a message that the look above came too early for.
+        nonce = f"p{self._order.id}"
         sent = await self._rest.create_message(channel_id, lambda: outgoing, Urgency.FINAL, nonce=nonce)
         return _arrived(sent, outgoing, by_dm=True)
 
@@ -145,7 +146,7 @@ class Display:
             DeliveryError: that does not get there either.
         """
         channel_id = self._dm_channel_id or await self._rest.create_dm(self._order.asker.id)
-        nonce = f"ended{self._order.id}"
+        nonce = f"e{self._order.id}"
         await self._rest.create_message(channel_id, lambda: outgoing, Urgency.FINAL, nonce=nonce)
 
     async def _open_dm(self) -> int:

@@ -260,6 +260,7 @@ class Runner:
         task = asyncio.create_task(self._guarded(work), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # cancelled before its first step, it never got to its work
         return task
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:

@@ -1,6 +1,7 @@
 """Everything an order needs but a connection to the gateway: the real services between the loopback Discord and API."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,13 +11,10 @@ import aiohttp
 
 from bot.answers.question import Asker, Place
 from bot.app import Services, open_services
-from bot.credits.check import check
-from bot.credits.values import Entry
 from bot.pictures.course import Patience
 from bot.pictures.request import Order, Picture
 from bot.settings import Settings
 from bot.storage.database import Row, Tx
-from cogs.words import explain
 from sandbox.clock import Clock
 from sandbox.discord.messages import Interaction, InteractionType, Message
 from sandbox.discord.openapi import find_document
@@ -27,6 +25,12 @@ from sandbox.minitoolai.server import MiniToolAIServer
 from tests.e2e.house import API_KEY, REPOSITORY, labels
 
 IMAGE_NANO: Final = 1_500_000
+A_LIGHTHOUSE: Final[dict[str, Any]] = {
+    "prompt": "a lighthouse at dusk",
+    "model": "realvision",
+    "width": 256,
+    "height": 256,
+}
 HASTY: Final = Patience(route_s=0.5, find_s=5.0, pause_s=0.05, pause_most_s=0.1)
 
 
@@ -108,9 +112,7 @@ class Shop:
             id=interaction.id,
             asker=Asker(id=interaction.user.id, name=interaction.user.name),
             place=Place(channel_id=there.id, guild_id=there.guild.id if there.guild else None, bot_present=bot_present),
-            picture=Picture(
-                **{"prompt": "a lighthouse at dusk", "model": "realvision", "width": 256, "height": 256} | picture
-            ),
+            picture=Picture(**A_LIGHTHOUSE | picture),
             count=count,
             spoiler=False,
             private=private,
@@ -154,12 +156,17 @@ class Shop:
     async def state(self, order: Order) -> str:
         return str((await self.rows("SELECT state FROM picture_orders WHERE order_id = ?", order.id))[0]["state"])
 
-    async def until_state(self, order: Order, *states: str) -> None:
-        import asyncio
+    async def until(self, sql: str, *params: Any) -> None:
+        """Return once the query finds something. What is on disk tells nobody of its changes: it is asked again."""
+        for _ in range(1_000):
+            if await self.rows(sql, *params):
+                return
+            await asyncio.sleep(0.01)
+        raise TimeoutError(f"never true: {sql} {params}")
 
-        async with asyncio.timeout(10):
-            while await self.state(order) not in states:
-                await asyncio.sleep(0.01)
+    async def until_state(self, order: Order, state: str) -> None:
+        """Return once the order is in that state."""
+        await self.until("SELECT 1 FROM picture_orders WHERE order_id = ? AND state = ?", order.id, state)
 
     async def charge(self, order: Order) -> tuple[str, int, int, int]:
         """How the order's hold ended: reason, what the user paid, what the API is due, how many pictures."""
