@@ -262,7 +262,7 @@ def _parsed(address: str) -> URL:
     """Raises PictureUnusable for what cannot be an address."""
     try:
         url = URL(address)
-    except ValueError as cause:
+    except (ValueError, IndexError) as cause:  # the latter is yarl's for brackets around nothing
         raise PictureUnusable(_UNREADABLE) from cause
     # What is written as it is sent stays so to the character: a signature may cover the way in which it is quoted.
     as_sent = address.isascii() and address.isprintable() and " " not in address

@@ -416,7 +416,15 @@ async def test_an_address_with_a_name_in_it_is_not_opened(server: Pictures, fetc
 
 @pytest.mark.parametrize(
     "url",
-    ["http://x:99999999/", "http://[::1/", f"http://{'a' * 300}/", "http://a..b/", "http://2130706433/", "http://[:]/"],
+    [
+        "http://x:99999999/",
+        "http://[::1/",
+        f"http://{'a' * 300}/",
+        "http://a..b/",
+        "http://2130706433/",
+        "http://[:]/",
+        "http://[]@/",
+    ],
 )
 async def test_an_address_that_cannot_be_read_is_not_opened(fetcher: Fetcher, url: str):
     assert await reason(fetcher, url) == "lies at an address that cannot be read"
