@@ -131,7 +131,7 @@ class Pictures:
             self.left.set()
 
     async def _stalled(self, request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse()
+        response = web.StreamResponse(headers=self.headers)
         await response.prepare(request)
         await response.write(picture()[:20])
         await asyncio.Event().wait()
@@ -314,6 +314,11 @@ async def test_the_byte_limit_itself_is_allowed(server: Pictures, fetcher: Fetch
     body = picture().ljust(LIMIT_BYTES, b"\0")
     assert (await fetcher.fetch(server.url("a", body))).facts.size_bytes == LIMIT_BYTES
     assert await reason(fetcher, server.url("b", body + b"\0")) == "is larger than 100 kB"
+
+
+async def test_a_size_over_the_limit_is_refused_without_waiting_for_it(server: Pictures, fetcher: Fetcher):
+    server.headers = {"Content-Length": str(LIMIT_BYTES + 1)}
+    assert await reason(fetcher, server.url("stalled")) == "is larger than 100 kB"
 
 
 async def test_endless_bytes_are_read_to_the_limit_and_hung_up_on(server: Pictures, fetcher: Fetcher):
