@@ -122,7 +122,7 @@ class Course:
         self._uploading = stored.state == "uploading"
         self._halvings = 0
         self._began = 0.0
-        self._progress = Progress(display, self._drawing)
+        self._progress = Progress(display, self._drawing, begun=stored.state != "waiting")
         self._last_words: Outgoing | None = None
 
     @property

@@ -207,12 +207,14 @@ class Progress:
     """Keeps a reply showing how its order stands, until it is told to be quiet. Nothing waits for it.
 
     `render` gives the newest state at the moment when it may be sent. Used as an async context manager, whose end stops
-    it. No failure of it hurts the order.
+    it. No failure of it hurts the order. `begun`: its message shows something already, which an earlier process wrote
+    and this one's memory of Discord's limits does not know of.
     """
 
-    def __init__(self, display: Display, render: Callable[[], Outgoing]) -> None:
+    def __init__(self, display: Display, render: Callable[[], Outgoing], *, begun: bool = False) -> None:
         self._display = display
         self._render = render
+        self._begun = begun
         self._in_flight = False
         self._stopped = False
         self._task: asyncio.Task[None] | None = None
@@ -254,6 +256,8 @@ class Progress:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         began, failures, urgency = loop.time(), 0, Urgency.FIRST
+        if self._begun:
+            await asyncio.sleep(BUSY_S)
         while not self._stopped:
             try:
                 await self._display.edit(self._render_now, urgency)

@@ -291,3 +291,37 @@ async def test_a_success_without_a_message_is_no_success() -> None:
         server.always = lambda _: web.json_response({"id": "x"})
         with pytest.raises(errors.DeliveryUnavailable):
             await edit(rest)
+
+
+async def test_a_direct_message_channel_is_opened_by_its_recipients_id() -> None:
+    async with discord() as (server, rest):
+        server.answers.append(lambda _: web.json_response({"id": "80", "type": 1}))
+        assert await rest.create_dm(42) == 80
+    assert (server.asked[0].method, server.asked[0].path) == ("POST", "/api/v10/users/@me/channels")
+    assert server.asked[0].json == {"recipient_id": "42"}
+    assert server.asked[0].headers["Authorization"] == "Bot bot-token"
+
+
+async def test_one_person_who_takes_no_direct_messages_keeps_nobody_else_from_them() -> None:
+    async with discord() as (server, rest):
+        server.answers.append(problem(403, 50007))
+        server.always = lambda _: web.json_response({"id": "80"})
+        with pytest.raises(errors.DeliveryForbidden):
+            await rest.create_dm(42)
+        assert await rest.create_dm(43) == 80
+
+
+async def test_an_answer_without_a_channel_is_no_channel() -> None:
+    async with discord() as (server, rest):
+        server.always = lambda _: web.json_response({})
+        with pytest.raises(errors.DeliveryUnavailable):
+            await rest.create_dm(42)
+
+
+async def test_the_newest_messages_are_read_as_a_list() -> None:
+    async with discord() as (server, rest):
+        server.answers.append(lambda _: web.json_response([MESSAGE, "no object"]))
+        server.answers.append(lambda _: web.json_response({"no": "list"}))
+        assert await rest.newest_messages(7, limit=5) == (MESSAGE,)
+        assert await rest.newest_messages(7, limit=5) == ()
+    assert (server.asked[0].path, server.asked[0].query) == ("/api/v10/channels/7/messages", "limit=5")

@@ -3,7 +3,7 @@
 import pytest
 
 from bot import errors
-from bot.delivery.messages import Outgoing, Urgency
+from bot.delivery.messages import Outgoing, Sent, Urgency
 from bot.delivery.rest import DiscordRest
 from bot.delivery.surfaces import ChannelSurface, InteractionSurface
 from tests.delivery.server import ROOM, TOKEN, FakeServer, discord, problem
@@ -138,3 +138,23 @@ async def test_messages_come_one_after_the_other() -> None:
     async with discord() as (_, rest):
         with pytest.raises(ValueError, match="cannot follow"):
             await ChannelSurface(rest, channel_id=7).write(1, text, FINAL)
+
+
+async def test_a_reply_that_an_earlier_process_wrote_is_carried_on_by_the_channels_routes() -> None:
+    async with discord() as (server, rest):
+        clock = Clock()
+        surface = InteractionSurface(
+            rest,
+            application_id=5,
+            token=TOKEN,
+            channel_id=7,
+            ephemeral=False,
+            expires_at=900.0,
+            clock=clock,
+            known=(Sent(channel_id=7, message_id=11),),
+        )
+        assert surface.by_token
+        clock.now = 900.0
+        assert not surface.by_token
+        await surface.write(0, lambda: Outgoing(content="carried on"), FINAL)
+    assert [(asked.method, asked.path) for asked in server.asked] == [("PATCH", "/api/v10/channels/7/messages/11")]
