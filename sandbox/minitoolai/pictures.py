@@ -51,13 +51,14 @@ class Pictures:
         self.unseen: asyncio.Queue[PictureOrder] = asyncio.Queue(maxsize=REMEMBERED)
         self.scripts: deque[PictureScript] = deque()
         self.released = asyncio.Event()
-        self.closing = False
+        self._closing = False
+        self.picture_s = picture_s
         self._authorization = authorization
-        self._picture_s = picture_s
         self._poll_gap_s = poll_gap_s
         self._jobs: OrderedDict[str, _Job] = OrderedDict()
         self._times_asked: OrderedDict[Asked, int] = OrderedDict()
         self._studio = Studio()
+        self._ahead: set[asyncio.Task[bytes]] = set()
         self._count = 0
         self._next_job = 10_000_000 + secrets.randbelow(80_000_000)
 
@@ -66,6 +67,13 @@ class Pictures:
         router.add_post("/api/texttoimage/", self._submit)
         router.add_post("/api/texttoimage/jobs/", self._poll)
         router.add_get("/pictures/{name}", self._serve, allow_head=False)
+
+    async def close(self) -> None:
+        """The server leaves: from now on nobody is said to have left it."""
+        self._closing = True
+        for task in self._ahead:
+            task.cancel()
+        await asyncio.gather(*self._ahead, return_exceptions=True)
 
     # Submitting
 
@@ -84,7 +92,7 @@ class Pictures:
         try:
             return await self._take(request, order, asked, self._next_script(order))
         except (asyncio.CancelledError, ConnectionError):
-            order.client_left = not self.closing  # else it is the server that leaves
+            order.client_left = not self._closing  # else it is the server that leaves
             raise
         finally:
             order.finish(order.status)
@@ -110,7 +118,7 @@ class Pictures:
 
     def _begin(self, request: web.Request, order: PictureOrder, asked: Asked, script: PictureScript) -> _Job:
         """Make the job, and bill it."""
-        after_s = self._picture_s if script.ready_after_s is None else script.ready_after_s
+        after_s = self.picture_s if script.ready_after_s is None else script.ready_after_s
         job = _Job(
             order=order,
             asked=asked,
@@ -126,7 +134,18 @@ class Pictures:
         self._jobs[order.job_id] = job
         if len(self._jobs) > JOBS:
             self._jobs.popitem(last=False)
+        if after_s or script.gate or script.held:
+            self._draw_ahead(job)
         return job
+
+    def _draw_ahead(self, job: _Job) -> None:
+        """Draw while the job runs, as the API does, so that whoever downloads the picture finds it made."""
+        served = job.script.serves
+        if served.body is None and job.script.error is None:
+            drawing = self._studio.picture(job.asked, variation=job.variation, form=served.format)
+            task = asyncio.create_task(drawing, name=f"picture {job.order.job_id}")
+            self._ahead.add(task)
+            task.add_done_callback(self._ahead.discard)
 
     def _variation(self, asked: Asked) -> int:
         """How often the same was asked for before: the four pictures of one order must not be one."""
@@ -222,7 +241,7 @@ class Pictures:
         try:
             return await self._send(request, job, served)
         except (asyncio.CancelledError, ConnectionError):
-            if not self.closing:
+            if not self._closing:
                 order.leave()
             raise
 

@@ -65,7 +65,7 @@ class MiniToolAIServer:
 
     async def __aexit__(self, *_: object) -> None:
         runner, self._runner = self._runner, None
-        self._pictures.closing = True
+        await self._pictures.close()
         if runner is not None:
             await runner.cleanup()
 
@@ -100,6 +100,15 @@ class MiniToolAIServer:
     @picture_answer.setter
     def picture_answer(self, answer: Callable[[PictureOrder], PictureScript] | None) -> None:
         self._pictures.answer = answer
+
+    @property
+    def picture_s(self) -> float:
+        """How long the next pictures take where no script says otherwise, in seconds."""
+        return self._pictures.picture_s
+
+    @picture_s.setter
+    def picture_s(self, seconds: float) -> None:
+        self._pictures.picture_s = seconds
 
     def script_picture(self, *scripts: PictureScript) -> None:
         """Queue what becomes of the next orders."""

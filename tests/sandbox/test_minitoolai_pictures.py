@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from bot.minitoolai import images
-from sandbox.minitoolai import MiniToolAIServer, PictureOrder, PictureScript, Served, Turn, picture_rules
+from sandbox.minitoolai import MiniToolAIServer, PictureOrder, PictureScript, Served, Turn, drawing, picture_rules
 from sandbox.minitoolai.faults import pixel_bomb
 
 KEY = "mini-key"
@@ -137,6 +137,31 @@ async def test_a_picture_takes_its_time(caller: Caller) -> None:
         quick = await caller.submit(PictureScript(ready_after_s=0))
         assert (await caller.poll(quick))[1]["status"] == "success"
         assert slow.pictures[0].ready_at is None
+        slow.picture_s = 0
+        assert (await caller.poll(await caller.submit()))[1]["status"] == "success"
+
+
+async def test_a_picture_is_drawn_while_its_job_runs(
+    api: MiniToolAIServer, caller: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def draw(asked: picture_rules.Asked, _: int) -> Image.Image:
+        loop.call_soon_threadsafe(drawn.set)
+        return Image.new("RGB", (asked.width, asked.height))
+
+    monkeypatch.setattr(drawing, "draw", draw)
+    await caller.submit(PictureScript(held=True))
+    async with asyncio.timeout(10):
+        await drawn.wait()
+    assert api.pictures[0].ready_at is None
+
+
+async def test_a_server_closes_while_it_draws(caller: Caller) -> None:
+    async with MiniToolAIServer(api_key=KEY, picture_s=600) as busy:
+        caller.api = busy
+        for number in range(20):
+            await caller.submit(prompt=f"fox {number}")
 
 
 # What is refused
