@@ -127,7 +127,7 @@ async def open_services(
             now=now,
         )
         stack.push_async_callback(pictures.close)
-        await ledger.adopt(await pictures.load())
+        await pictures.load()
         await _resolve_crashed(ledger, now)
         answers = Answers(
             settings=settings,

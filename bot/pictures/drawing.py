@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 SUBMISSIONS: Final = 3
 """How often one process submits a picture, at most."""
+RESUME_S: Final = 15.0
+"""So long at least a picture is asked about after a restart, however long ago it was ordered: it may be ready."""
 TRIES: Final = 6
 """How often all of them do, as far as the API may have taken it: a process that dies again and again must end, too."""
 JITTER: Final = (0.9, 1.1)
@@ -179,7 +181,7 @@ class Drawer:
         """How long an earlier process has waited, and the time between the two. A clock that was set back says 0."""
         submitted = drawing.submitted_at
         since_s = 0.0 if submitted is None else self._now() - submitted.timestamp()
-        return min(max(since_s, 0.0), self._timeout_s)
+        return min(max(since_s, 0.0), max(self._timeout_s - RESUME_S, 0.0))
 
 
 def is_unreachable(error: BaseException) -> bool:

@@ -5,6 +5,7 @@ with its hold, and its last state with the end of that hold. What must not happe
 one UPDATE.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
@@ -82,8 +83,8 @@ class Stored:
         return (reply, (self.dm_channel_id, self.dm_message_id))
 
     def is_at(self, channel_id: int) -> bool:
-        """Whether one of its messages stands in that channel."""
-        return any(channel == channel_id for channel, _ in self.messages)
+        """Whether one of its messages stands there, or is about to: its buttons work as soon as it is seen."""
+        return channel_id in (self.order.place.channel_id, self.dm_channel_id)
 
 
 def asked_at(order_id: int) -> datetime:
@@ -270,7 +271,7 @@ async def forget(tx: Tx, order_id: int) -> bool:
 async def read(tx: Tx, order_id: int) -> Stored | None:
     """An order; None where there never was one, or it was deleted."""
     row = await tx.fetch_one("SELECT * FROM picture_orders WHERE order_id = ? AND state <> 'deleted'", (order_id,))
-    return None if row is None else await _stored(tx, row)
+    return None if row is None else _stored(row, await _drawings(tx, order_id))
 
 
 async def read_going(tx: Tx, *, limit: int) -> list[Stored]:
@@ -279,7 +280,13 @@ async def read_going(tx: Tx, *, limit: int) -> list[Stored]:
         "SELECT * FROM picture_orders WHERE state IN ('waiting', 'open', 'uploading') ORDER BY order_id LIMIT ?",
         (limit,),
     )
-    return [await _stored(tx, row) for row in rows]
+    drawings: dict[int, list[Row]] = {}
+    for drawing in await tx.fetch_all(
+        "SELECT pictures.* FROM pictures JOIN picture_orders ON picture_orders.order_id = pictures.order_id"
+        " WHERE picture_orders.state IN ('waiting', 'open', 'uploading') ORDER BY pictures.order_id, number"
+    ):
+        drawings.setdefault(drawing["order_id"], []).append(drawing)
+    return [_stored(row, drawings.get(row["order_id"], [])) for row in rows]
 
 
 async def read_untold(tx: Tx, *, since: datetime, limit: int) -> list[Stored]:
@@ -289,7 +296,7 @@ async def read_untold(tx: Tx, *, since: datetime, limit: int) -> list[Stored]:
         " AND ended_at_us > ? ORDER BY order_id LIMIT ?",
         (to_us(since), limit),
     )
-    return [await _stored(tx, row) for row in rows]
+    return [_stored(row, await _drawings(tx, row["order_id"])) for row in rows]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -335,8 +342,11 @@ def _asked(order: Order) -> str:
     return orjson.dumps(asked).decode()
 
 
-async def _stored(tx: Tx, row: Row) -> Stored:
-    drawings = await tx.fetch_all("SELECT * FROM pictures WHERE order_id = ? ORDER BY number", (row["order_id"],))
+async def _drawings(tx: Tx, order_id: int) -> list[Row]:
+    return await tx.fetch_all("SELECT * FROM pictures WHERE order_id = ? ORDER BY number", (order_id,))
+
+
+def _stored(row: Row, drawings: Sequence[Row]) -> Stored:
     return Stored(
         order=_order(row, orjson.loads(row["asked"])),
         state=row["state"],

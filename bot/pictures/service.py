@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Final
 
@@ -32,6 +32,10 @@ UNTOLD_FOR: Final = timedelta(days=1)
 UNTOLD_LIMIT: Final = 1_000
 TIMES_TAKEN: Final = 500
 """How many of the newest pictures the estimates begin with."""
+ARRIVAL_S: Final = 5.0
+"""How long orders that are being written down are awaited when the bot stops."""
+ADOPTED_AT_ONCE: Final = 500
+"""How many holds are taken over in one transaction."""
 UPLOAD_WAIT_S: Final = 2.0
 """How long Delete waits for pictures that are on their way; Discord wants to hear of a button within 3 s."""
 _NEWEST: Final = (1 << 63) - 1
@@ -206,8 +210,8 @@ class Pictures:
 
     # Start and end
 
-    async def load(self) -> frozenset[int]:
-        """Read what an earlier process left; the ids of its orders, whose holds go on.
+    async def load(self) -> None:
+        """Read what an earlier process left, and take over the holds of its orders, which go on.
 
         Raises:
             StorageError: it cannot be read.
@@ -215,11 +219,12 @@ class Pictures:
         for taken in await self._database.read(lambda tx: orders.read_times_taken(tx, limit=TIMES_TAKEN)):
             self._estimates.note(taken.model, taken.pixels, taken.steps, taken.took_ms / 1_000)
         going = await self._database.read(lambda tx: orders.read_going(tx, limit=GOING_LIMIT))
+        for begin in range(0, len(going), ADOPTED_AT_ONCE):
+            await self._ledger.adopt([stored.order.id for stored in going[begin : begin + ADOPTED_AT_ONCE]])
         for stored in going:
             self._runner.add(stored)
         if going:
             log.info("%d orders of pictures go on", len(going))
-        return frozenset(stored.order.id for stored in going)
 
     async def resume(self, words: Words) -> None:
         """Go on with what an earlier process left, once Discord is ready. Called again it does nothing.
@@ -233,7 +238,7 @@ class Pictures:
             return
         self._resumed = True
         self._runner.start(words)
-        since = datetime.now(UTC) - UNTOLD_FOR
+        since = self._tools.moment() - UNTOLD_FOR
         for stored in await self._database.read(lambda tx: orders.read_untold(tx, since=since, limit=UNTOLD_LIMIT)):
             if not self._runner.knows(stored.order.id):
                 self._runner.tell(stored, stored.untold or "")
@@ -241,6 +246,8 @@ class Pictures:
     async def close(self) -> None:
         """Take no more orders and leave the open ones, as they are on disk, to the next start."""
         self._closing = True
+        if self._taking:
+            await asyncio.wait(self._taking, timeout=ARRIVAL_S)
         await self._runner.close()
 
 

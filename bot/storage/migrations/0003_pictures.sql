@@ -34,6 +34,7 @@ CREATE TABLE picture_orders (
 );
 
 CREATE INDEX picture_orders_by_state ON picture_orders (state, order_id);
+CREATE INDEX picture_orders_untold ON picture_orders (ended_at_us) WHERE untold IS NOT NULL;
 CREATE INDEX picture_orders_by_user ON picture_orders (user_id, order_id);
 
 -- One picture of an order, numbered from 0. tries counts the submissions that the API may have taken: it is written
@@ -55,4 +56,3 @@ CREATE TABLE pictures (
     PRIMARY KEY (order_id, number)
 );
 
-CREATE INDEX pictures_by_time_taken ON pictures (model, pixels, order_id);
