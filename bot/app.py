@@ -37,7 +37,6 @@ from bot.guilds import Guilds
 from bot.minitoolai.client import MiniToolAI, RetryPolicy, Timeouts
 from bot.money import CreditUnit, as_dollars
 from bot.ops.plotter import Plotter
-from bot.pictures.course import Patience, Tools
 from bot.pictures.drawing import Drawer
 from bot.pictures.estimates import Estimates
 from bot.pictures.fetching import Fetcher, FetchLimits
@@ -46,6 +45,7 @@ from bot.pictures.line import LineLimits
 from bot.pictures.polling import PollGate
 from bot.pictures.runner import Runner
 from bot.pictures.service import Pictures
+from bot.pictures.tools import Patience, Tools
 from bot.settings import Settings
 from bot.storage.database import Database
 

@@ -16,10 +16,12 @@ from bot.delivery.messages import Urgency
 from bot.errors import DeliveryError
 from bot.ops.logging import log_context
 from bot.pictures import showing
-from bot.pictures.course import Course, Tools, tell
+from bot.pictures.course import Course
 from bot.pictures.delivery import GRACE_S, OVERDUE_S, Display
 from bot.pictures.line import InLine, LineLimits, Turns, next_up, positions
 from bot.pictures.orders import Stored
+from bot.pictures.telling import tell
+from bot.pictures.tools import Tools
 from bot.storage.errors import StorageClosed, StorageError
 
 log = logging.getLogger(__name__)

@@ -13,13 +13,13 @@ from bot.credits.ledger import Ledger
 from bot.credits.values import HoldRequest
 from bot.errors import LineFull, NothingToRepeat, NotPermitted, Overloaded, RequestEnded, TooLate
 from bot.pictures import orders
-from bot.pictures.course import Tools
 from bot.pictures.estimates import Estimates
 from bot.pictures.line import InLine, next_up
 from bot.pictures.orders import Drawing, Ending, Stored
 from bot.pictures.request import Order
 from bot.pictures.runner import Runner
 from bot.pictures.showing import ENDINGS
+from bot.pictures.tools import Tools
 from bot.settings import Settings
 from bot.storage.database import Database, Tx
 

@@ -11,8 +11,8 @@ import aiohttp
 
 from bot.answers.question import Asker, Place
 from bot.app import Services, open_services
-from bot.pictures.course import Patience
 from bot.pictures.request import Order, Picture
+from bot.pictures.tools import Patience
 from bot.settings import Settings
 from bot.storage.database import Row, Tx
 from sandbox.clock import Clock

@@ -8,8 +8,8 @@ import pytest
 
 from bot.answers.question import Asker
 from bot.errors import CreditsRefused, LineFull, NothingToRepeat, NotPermitted, Overloaded, TooLate, UnknownModel
-from bot.pictures.course import Patience
 from bot.pictures.fetching import Fetcher
+from bot.pictures.tools import Patience
 from bot.storage.errors import StorageFailed
 from sandbox.discord.faults import Fault
 from sandbox.minitoolai.picture_script import PictureScript, Served, Turn
@@ -90,7 +90,7 @@ async def test_of_two_pictures_one_that_fails_is_not_paid(shop: Shop) -> None:
     async with shop.running():
         order, message = await shop.place(count=2)
         await shop.delivered(message)
-        assert "1 of 2 failed, its credits came back. ⚠️ PictureFailed." in message.text()
+        assert "1 of 2 failed, its credits came back. PictureFailed." in message.text()
         await shop.until_state(order, "delivered")
         assert await shop.charge(order) == ("finished", IMAGE_NANO, 2 * IMAGE_NANO, 1)
 
