@@ -96,6 +96,7 @@ class House:
             "MINITOOLAI_API_URL": self.api.url,
             "DATABASE_URL": f"sqlite:///{self.folder}/bot.db",
             "CHAT_RETRIES": "0",
+            "PICTURE_PRIVATE_ADDRESSES": "on",
             **overrides,
         }
 
