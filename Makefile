@@ -41,6 +41,7 @@ check: lint types test  ## what CI runs
 
 bench: $(VENV)/dev  ## print the benchmarks' tables
 	$(BIN)/python -m benchmarks.answers
+	$(BIN)/python -m benchmarks.pictures
 	$(BIN)/python -m benchmarks.ledger
 
 lock: $(VENV)/dev  ## pin the newest allowed versions, with hashes and without index addresses
