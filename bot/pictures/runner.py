@@ -7,7 +7,7 @@ One task for each order under way and one for the places in line; what waits cos
 import asyncio
 import contextlib
 import logging
-from collections.abc import Collection, Coroutine
+from collections.abc import Collection, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,8 +28,14 @@ log = logging.getLogger(__name__)
 
 LINE_S: Final = 1.0
 """How often places in line are looked at."""
+LINE_WORK: Final = 10.0
+"""So many times as long as it takes to reckon all places, nobody does it again."""
+LONG_LINE: Final = 100
+"""From so many orders in line on their places are reckoned in a thread: for 2,000 that takes 60 ms."""
 PLACE_S: Final = 4.0
-"""Between two edits that show an order's place in line."""
+"""Between two edits that show an order's place in line, at least."""
+PLACE_MOST_S: Final = 30.0
+"""The same for the last in a long line: who is far from their turn need not see every step."""
 PLACE_BY_CHANNEL_S: Final = 30.0
 """The same by the channel's routes, whose edits everybody in the channel shares."""
 PLACES_AT_ONCE: Final = 100
@@ -221,31 +227,42 @@ class Runner:
 
     async def _show_places(self) -> None:
         """Keep the messages of waiting orders showing their places. Whoever comes new is told at once."""
+        loop = asyncio.get_running_loop()
         while True:
             await self._line_moved.wait()
             self._line_moved.clear()
             await asyncio.sleep(0)  # those who may start at once have started then
-            if self._waiting:
-                self._show_some_places()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(LINE_S):
-                        await self._line_moved.wait()
-                self._line_moved.set()
+            if not self._waiting:
+                continue
+            began = loop.time()
+            self._show_some_places(await self._places())
+            # Of a long line, whose places take long to reckon, only a part of the time is spent on that.
+            await asyncio.sleep(LINE_WORK * (loop.time() - began))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LINE_S):
+                    await self._line_moved.wait()
+            self._line_moved.set()
 
-    def _show_some_places(self) -> None:
-        places = positions(self._waiting.values(), self._running.values(), self._limits, self._turns.served)
+    async def _places(self) -> dict[int, int]:
+        line = (tuple(self._waiting.values()), tuple(self._running.values()), self._limits, dict(self._turns.served))
+        if len(self._waiting) < LONG_LINE:
+            return positions(*line)
+        return await asyncio.to_thread(positions, *line)
+
+    def _show_some_places(self, places: Mapping[int, int]) -> None:
         now = asyncio.get_running_loop().time()
         due = [
-            entry
-            for entry in (self._entries[order_id] for order_id in self._waiting)
-            if entry.placing is None
-            and entry.place != places[entry.line.order_id]
-            and now - entry.shown_at >= (PLACE_S if entry.display.by_token else PLACE_BY_CHANNEL_S)
+            (entry, place)
+            for order_id, place in places.items()
+            if order_id in self._waiting
+            and (entry := self._entries[order_id]).placing is None
+            and entry.place != place
+            and now - entry.shown_at >= _place_pause_s(entry, place)
         ]
-        due.sort(key=lambda entry: entry.shown_at)
-        for entry in due[:PLACES_AT_ONCE]:
+        due.sort(key=lambda one: one[0].shown_at)
+        for entry, place in due[:PLACES_AT_ONCE]:
             entry.shown_at = now
-            entry.placing = self._own(self._show_place(entry, places[entry.line.order_id]), "a place in line")
+            entry.placing = self._own(self._show_place(entry, place), "a place in line")
 
     async def _show_place(self, entry: Entry, place: int) -> None:
         price = self._tools.price_in_words(entry.stored)
@@ -272,6 +289,13 @@ class Runner:
             log.error("left to the next start: %s", error)
         except Exception:
             log.exception("a task about pictures failed unexpectedly")  # the top of every task here
+
+
+def _place_pause_s(entry: Entry, place: int) -> float:
+    """How long a message goes on showing the place that it shows."""
+    if not entry.display.by_token:
+        return PLACE_BY_CHANNEL_S
+    return min(max(PLACE_S, 0.2 * place), PLACE_MOST_S)
 
 
 async def _landed(edit: asyncio.Task[None] | None) -> None:

@@ -142,14 +142,19 @@ class Pictures:
         """Raises LineFull where it could neither start at once nor wait, Overloaded where the bot is stopping."""
         if self._closing:
             raise Overloaded
-        waiting = [*self._runner.waiting, *self._arriving.values()]
-        own = sum(one.user_id == new.user_id for one in waiting)
         most_own, most = self._settings.picture_line_per_member, self._settings.picture_line
-        if own < most_own and len(waiting) < most:
+        waiting = {*self._runner.waiting, *self._arriving.values(), new}
+        own = sum(one.user_id == new.user_id for one in waiting)
+        if own <= most_own and len(waiting) <= most:
             return
-        if new in next_up([*waiting, new], self._runner.running, self._runner.limits, self._runner.turns.served):
+        runner = self._runner
+        started = next_up(waiting, runner.running, runner.limits, runner.turns.served)
+        if new in started:
             return
-        raise LineFull(limit=most_own, own=True) if own >= most_own else LineFull(limit=most, own=False)
+        if own - sum(one.user_id == new.user_id for one in started) > most_own:
+            raise LineFull(limit=most_own, own=True)
+        if len(waiting) - len(started) > most:
+            raise LineFull(limit=most, own=False)
 
     # The buttons. `at` is the channel in which one was pressed: one of another channel's order is made up, and whoever
     # moderates here has no say there.

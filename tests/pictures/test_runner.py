@@ -439,6 +439,17 @@ async def test_a_line_that_is_full_takes_no_more(shop: Shop) -> None:
         assert await shop.holds() == 3
 
 
+async def test_orders_that_come_at_the_same_moment_fill_the_line_and_no_more(shop: Shop) -> None:
+    shop.api.picture_answer = lambda _: PictureScript(held=True)
+    async with shop.running(PICTURE_ORDERS_PER_MEMBER="2", PICTURE_LINE_PER_MEMBER="3") as services:
+        asked = [(await shop.order())[0] for _ in range(8)]
+        results = await asyncio.gather(
+            *(services.pictures.order(order, words) for order in asked), return_exceptions=True
+        )
+        assert [type(result) for result in results] == [type(None)] * 5 + [LineFull] * 3
+        assert await shop.holds() == 5
+
+
 async def test_who_stops_takes_no_orders(shop: Shop) -> None:
     async with shop.running() as services:
         order, _ = await shop.order()
