@@ -14,6 +14,7 @@ from bot.errors import (
     ProviderError,
     ProviderKeyRefused,
     ProviderOutOfCredit,
+    ProviderRejected,
     ProviderUnreachable,
 )
 from bot.minitoolai.client import MiniToolAI
@@ -120,9 +121,12 @@ class Drawer:
 
         try:
             job = await self._api.submit(order.picture.request, taken=note_taken)
-        except ProviderError:
+        except ProviderError as error:
             if not taken:
                 await self._journal.write(lambda tx: orders.take_back_try(tx, order.id, number))
+            if isinstance(error, ProviderRejected):
+                # To its owner it is a picture that the API would not draw, whichever way it says so.
+                raise PictureFailed(error.detail, status=error.status) from error
             raise
         at = datetime.fromtimestamp(self._now(), UTC)
         await self._journal.write(lambda tx: orders.note_job(tx, order.id, number, job, at=at))

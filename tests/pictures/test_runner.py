@@ -125,7 +125,7 @@ async def test_a_request_that_the_api_refuses_costs_nobody(shop: Shop) -> None:
     shop.api.script_picture(PictureScript(submit=Turn(status=400)))
     async with shop.running():
         order, message = await shop.place()
-        await shop.said(message, "ProviderRejected. Nothing was charged.")
+        await shop.said(message, "PictureFailed. Nothing was charged.")
         assert await shop.charge(order) == ("refused", 0, 0, 0)
 
 
