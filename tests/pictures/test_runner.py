@@ -125,7 +125,7 @@ async def test_a_request_that_the_api_refuses_costs_nobody(shop: Shop) -> None:
     shop.api.script_picture(PictureScript(submit=Turn(status=400)))
     async with shop.running():
         order, message = await shop.place()
-        await shop.said(message, "PictureFailed. Nothing was charged.")
+        await shop.said(message, "Nothing was charged.")
         assert await shop.charge(order) == ("refused", 0, 0, 0)
 
 
@@ -306,6 +306,71 @@ async def test_an_upload_whose_answer_is_lost_is_delivered_and_paid_once(shop: S
         await shop.until_state(order, "delivered")
         assert await shop.charge(order) == ("finished", IMAGE_NANO, IMAGE_NANO, 1)
     assert len(message.attachments) == 1
+
+
+async def test_a_late_edit_of_the_progress_does_not_stay_over_the_end(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(held=True))
+    async with shop.running():
+        order, message = await shop.place()
+        await shop.said(message, "Drawing your picture.")
+        came = asyncio.Event()
+
+        def is_edit(method: str, _: str) -> bool:
+            came.set()
+            return method == "PATCH"
+
+        shop.discord.faults.add(Fault(when=is_edit, delay_s=4.5))
+        async with asyncio.timeout(5):
+            await came.wait()
+        shop.api.release_pictures()
+        await shop.until_state(order, "delivered")
+        states = [state.content for state in message.edits]
+        assert "Drawing" not in states[-1], "the end did not wait for it"
+        await shop.discord.wait_until(
+            lambda: len(message.edits) >= len(states) + 2, timeout_s=10, what="landed late, and mended"
+        )
+        await shop.delivered(message)
+        assert "set apart" not in message.text()
+
+
+async def test_files_that_discord_finds_too_large_are_made_smaller(shop: Shop) -> None:
+    shop.guild.upload_limit_bytes = 30_000
+    async with shop.running():
+        order, message = await shop.place(upload_limit_bytes=100_000)
+        await shop.delivered(message)
+        await shop.until_state(order, "delivered")
+    assert message.attachments[0].size <= 30_000
+
+
+async def test_an_end_is_told_by_direct_message_where_the_private_reply_is_out_of_reach(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(held=True, error="no"))
+    async with shop.running():
+        order, message = await shop.place(private=True)
+        await shop.said(message, "Drawing your picture.")
+        shop.discord.clock.advance(16 * 60)
+        shop.api.release_pictures()
+        await shop.until_state(order, "failed")
+        await shop.until("SELECT 1 FROM picture_orders WHERE untold IS NULL")
+        (dm,) = shop.dms()
+        assert "PictureFailed. Nothing was charged." in dm.text()
+
+
+async def test_what_is_on_its_way_is_neither_cancelled_nor_deleted(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(serves=Served(turn=Turn(held=True))))
+    async with shop.running() as services:
+        order, message = await shop.place()
+        picture = await shop.api.wait_for_picture()
+        await picture.until(lambda one: bool(one.downloaded_at))
+        shop.discord.faults.add(Fault(method="PATCH", times=1, delay_s=3.0))
+        shop.api.release_pictures()
+        await shop.until_state(order, "uploading")
+        who = {"by": order.asker.id, "at": message.channel.id, "moderator": False}
+        with pytest.raises(TooLate):
+            await services.pictures.cancel(order.id, **who)
+        with pytest.raises(TooLate):
+            await services.pictures.delete(order.id, **who)
+        await shop.delivered(message)
+        assert await services.pictures.delete(order.id, **who)
 
 
 # Cancel, delete, and who may
