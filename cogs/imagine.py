@@ -146,8 +146,10 @@ class Imagine(commands.Cog):
             self._resuming.cancel()
 
     async def _resume(self) -> None:
-        """Go on, once, with the orders that an earlier process left."""
-        await self.bot.wait_until_ready()
+        """Take up, once, the orders that an earlier process left, and from then on the new ones.
+
+        Needs no gateway, only the login: discord.py is not ready before it has waited two seconds for more servers.
+        """
         try:
             await self.bot.services.pictures.resume(self.bot.words_for)
         except StorageError as error:

@@ -99,7 +99,7 @@ def _lines(text: str) -> dict[str, str]:
         found = _LINE.fullmatch(line)
         name = "_".join(found[1].lower().split()) if found else line
         if found is None or name not in _KNOWN:
-            raise ChoiceUnknown("option", name, known=_KNOWN)
+            raise ChoiceUnknown("More", line.strip(), known=_KNOWN)
         values[name] = found[2]
     return values
 

@@ -154,7 +154,7 @@ def _ceiling(error: errors.CeilingReached) -> str:
 
 def _choice_unknown(error: errors.ChoiceUnknown) -> str:
     known = f"one of {_listed(error.known)}" if error.known else "it anew"
-    return f"⚠️ I know no {error.option} {_typed(error.value)}. Please choose {known}."
+    return f"⚠️ `{error.option}` cannot be {_typed(error.value)}. Please choose {known}."
 
 
 def _line_full(error: errors.LineFull) -> str:

@@ -100,7 +100,7 @@ def test_a_number_that_cannot_be_is_refused_with_its_range(rest: str):
 
 @pytest.mark.parametrize(
     ("rest", "option"),
-    [("colour: red", "option"), ("make it nice", "option"), ("private: maybe", "private"), (": 5", "option")],
+    [("colour: red", "More"), ("make it nice", "More"), ("private: maybe", "private"), (": 5", "More")],
 )
 def test_a_line_that_cannot_be_is_refused_by_name(rest: str, option: str):
     with pytest.raises(ChoiceUnknown) as refused:

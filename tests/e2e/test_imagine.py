@@ -148,6 +148,7 @@ async def test_a_private_order_and_its_like_are_seen_by_their_owner_alone(house:
 async def test_who_draws_pings_nobody(house: House) -> None:
     reply = await draw(house, f"@everyone {house.noam.user.mention} <@&{house.guild.id}>")
     assert_readable(reply)
+    assert not reply.mentions.everyone
 
 
 # Where
@@ -286,12 +287,12 @@ async def test_settings_that_are_not_read_in_time_are_said_to_be_so(
     [
         ({"prompt": " \u200b\n"}, "There is nothing to draw"),
         ({"prompt": "x" * 2_001}, "at most 2,000 fit. Please shorten it."),
-        ({"prompt": 5}, "I know no prompt `5`"),
+        ({"prompt": 5}, "`prompt` cannot be `5`"),
         ({"model": "gpt-4o"}, "There is no model `gpt-4o` (any more). Please choose one of `realvision`"),
-        ({"model": 5}, "I know no model `5`"),
+        ({"model": 5}, "`model` cannot be `5`"),
         ({"negative_prompt": "x" * 2_001}, "at most 2,000 fit"),
-        ({"scheduler": "Euler b"}, "I know no scheduler `Euler b`. Please choose one of `Euler a`"),
-        ({"shape": "<@1> `x`"}, "I know no shape `<@1> x`. Please choose one of `square`"),
+        ({"scheduler": "Euler b"}, "`scheduler` cannot be `Euler b`. Please choose one of `Euler a`"),
+        ({"shape": "<@1> `x`"}, "`shape` cannot be `<@1> x`. Please choose one of `square`"),
         ({"steps": 0}, "`steps` must lie between 1 and 8"),
         ({"steps": 9}, "`steps` must lie between 1 and 8"),
         ({"steps": 2.5}, "`steps` must lie between 1 and 8"),
@@ -388,7 +389,7 @@ async def test_shape_draws_the_same_in_another_shape(house: House) -> None:
     assert drawn(house, "prompt", "steps", "width", "height") == ["A cat", 6, 1_344, 768]
     assert chosen.visible_to is None
     wrong = await told(house, await house.noam.select(asked.original, ["round"], tampered=True))
-    assert "I know no shape `round`" in wrong
+    assert "`shape` cannot be `round`" in wrong
     nothing = await told(house, await house.noam.select(asked.original, [], tampered=True))
     assert nothing == "⚠️ Please choose at least one."
 
@@ -420,6 +421,7 @@ async def test_delete_while_it_is_drawn_cancels_it(house: House) -> None:
     await house.discord.wait_until(lambda: reply.deleted)
     house.api.release_pictures()
     await books_are_right(house)
+    assert all(entry.user_nano == 0 for entry in (await entries(house)).values())
 
 
 async def test_a_button_of_another_channels_order_is_made_up(house: House) -> None:
@@ -461,6 +463,7 @@ async def test_cancel_works_after_a_restart(empty_house: House) -> None:
     async with house.running():
         await house.dana.click(reply, label="Cancel")
         await house.discord.wait_until(lambda: "⏹️ Cancelled. Nothing was charged." in reply.content)
+        assert labels(reply) == ["Again", "Edit", "Delete"]
     await books_are_right(house)
 
 
@@ -537,7 +540,7 @@ async def test_edit_shows_what_was_asked_and_draws_what_was_changed(house: House
     ("field", "value", "words"),
     [
         ("prompt", " \u200b ", "There is nothing to draw"),
-        ("size", "round", "I know no size `round`. Please choose one of `square`"),
+        ("size", "round", "`size` cannot be `round`. Please choose one of `square`"),
         ("rest", "steps: nine", "`steps` must lie between 1 and 8"),
     ],
 )

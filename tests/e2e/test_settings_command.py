@@ -236,14 +236,14 @@ async def test_picture_defaults_are_decided_one_by_one_and_forgotten_together(ho
     ("options", "words"),
     [
         ({"model": "gpt-4o"}, "There is no model `gpt-4o`"),
-        ({"model": 5}, "I know no model `5`"),
+        ({"model": 5}, "`model` cannot be `5`"),
         ({"steps": 9}, "`steps` must lie between 1 and 8"),
         ({"steps": "4"}, "`steps` must lie between 1 and 8"),
         ({"cfg_scale": 0.5}, "`cfg_scale` must lie between 1 and 7"),
         ({"width": 10**15}, "`width` must lie between 256 and 1,344"),
         ({"height": True}, "`height` must lie between 256 and 1,344"),
-        ({"shape": "round"}, "I know no shape `round`. Please choose one of `square`"),
-        ({"scheduler": "@everyone"}, "I know no scheduler `@everyone`"),
+        ({"shape": "round"}, "`shape` cannot be `round`. Please choose one of `square`"),
+        ({"scheduler": "@everyone"}, "`scheduler` cannot be `@everyone`"),
         ({"negative_prompt": "x" * 2_001}, "at most 2,000 fit. Please shorten it."),
     ],
 )
