@@ -294,6 +294,7 @@ async def test_a_way_that_stays_shut_is_given_up_for_a_direct_message(shop: Shop
         shop.api.release_pictures()
         await shop.discord.wait_until(lambda: bool(shop.dms()), timeout_s=25)
         await shop.until_state(order, "delivered")
+    assert [len(one.attachments) for one in (message, *shop.dms())] == [0, 1]
 
 
 async def test_an_upload_whose_answer_is_lost_is_delivered_and_paid_once(shop: Shop) -> None:
@@ -575,6 +576,7 @@ async def test_after_a_long_absence_a_picture_is_asked_about_once_before_it_is_g
     async with shop.running():
         await shop.delivered(message)
         await shop.until_state(order, "delivered")
+    assert len(message.attachments) == 1
 
 
 async def test_a_death_during_the_download_loses_nothing(shop: Shop) -> None:
