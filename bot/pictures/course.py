@@ -138,11 +138,13 @@ class Course:
             except DeliveryUnavailable as error:
                 failures += 1
                 log.info("a delivery failed, attempt %d: %s", failures, error.detail)
-                if (arrived := await self._found_now()) is not None:
+                given_up = loop.time() >= give_up_at
+                if given_up and self._display.reply_lost:
+                    return await self._found_or(error)
+                # One way is left for another only once it is certain that nothing has arrived by it.
+                if (arrived := await (self._find() if given_up else self._found_now())) is not None:
                     return arrived
-                if loop.time() >= give_up_at:
-                    if self._display.reply_lost:
-                        return await self._found_or(error)
+                if given_up:
                     self._display.give_up_reply()
                     failures, give_up_at = 0, loop.time() + self._tools.patience.route_s
             except DeliveryError as error:
