@@ -10,9 +10,9 @@ import pytest
 import bot.app
 from bot.credits.values import Entry
 from bot.minitoolai.client import Timeouts
-from bot.pictures.tools import Patience
 from bot.pictures.drawing import Drawer
 from bot.pictures.fetching import FetchLimits
+from bot.pictures.tools import Patience
 from bot.storage.snapshot import snapshot
 from sandbox.discord.cdn import Attachment
 from sandbox.discord.faults import Fault

@@ -115,7 +115,10 @@ SUBMISSIONS: dict[str, tuple[list[PictureScript], Result]] = {
     "hung up three times": ([submits(hang_up=True)] * 3, failed(NO_ANSWER, due=3)),
     "a page": ([submits(body="<html>busy</html>")], failed(OWN_PROBLEM)),
     "broken JSON": ([submits(body='{"status": "succ')], failed(OWN_PROBLEM)),
-    "a job id that is a list": ([submits(body={"status": "success", "jobid": [1], "signature": "x"})], failed(OWN_PROBLEM)),
+    "a job id that is a list": (
+        [submits(body={"status": "success", "jobid": [1], "signature": "x"})],
+        failed(OWN_PROBLEM),
+    ),
     "an answer that is lost": (
         [PictureScript(answer_lost=True)],
         Result(says="", reason="finished", user_nano=PICTURE_NANO, provider_nano=2 * PICTURE_NANO),
