@@ -189,7 +189,7 @@ async def cancelled(scene: Scene, stage: str) -> None:
 
 async def in_line(scene: Scene, stage: str) -> None:
     interaction = await scene.order(stage)
-    await shown(scene.house, interaction, lambda reply: "in line" in reply.content)
+    await shown(scene.house, interaction, lambda reply: "1st in line" in reply.content)
 
 
 STAGES: Final[dict[str, Callable[[Scene, str], Awaitable[None]]]] = {
@@ -212,8 +212,12 @@ STAGES: Final[dict[str, Callable[[Scene, str], Awaitable[None]]]] = {
 
 LAST: Final = ("waiting for a poll", "in line")
 """The first takes the room of the one that was cancelled, so that there is none for the second."""
-ROOM: Final = MANY | {"PICTURE_ORDERS_OPEN": str(len(STAGES) - 2)}
-"""For all of them but who was cancelled and who waits in line."""
+
+
+def room(*stages: str) -> dict[str, str]:
+    """The settings in which they can all start, but who waits in line."""
+    starting = sum(stage not in ("cancelled", "in line") for stage in stages)
+    return MANY | {"PICTURE_ORDERS_OPEN": str(starting)}
 
 
 def paid(images: int, *, tries: int = COUNT, reason: str = "finished") -> tuple[str, int, int]:

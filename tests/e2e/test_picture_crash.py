@@ -20,7 +20,7 @@ from tests.e2e.drawing import order
 from tests.e2e.house import House
 from tests.e2e.ordering import MANY, Plays, copies, on_reply, plays, results, small
 from tests.e2e.reading import picture
-from tests.e2e.stages import COUNT, ROOM, STAGES, Scene, in_short, paid
+from tests.e2e.stages import COUNT, STAGES, Scene, in_short, paid, room
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +34,12 @@ AFTERWARDS = dict.fromkeys(STAGES, paid(COUNT)) | {
 
 
 async def stopped(house: House, scene: Scene) -> None:
-    async with house.running(**ROOM):
+    async with house.running(**room(*STAGES)):
         await scene.set_up(*STAGES)
 
 
 async def killed(house: House, scene: Scene) -> None:
-    async with house.process(**ROOM) as process:
+    async with house.process(**room(*STAGES)) as process:
         await scene.set_up(*STAGES)
         process.kill()
         await process.wait()
@@ -58,7 +58,7 @@ async def test_whatever_the_bot_is_about_when_it_ends_it_goes_on_and_delivers_on
     await end(house, scene)
     await disconnected(house)
     scene.go_on()
-    async with house.running(**ROOM):
+    async with house.running(**room(*STAGES)):
         ended = await results(house, scene.play, scene.ordered)
         slow = scene.ordered["uploading slowly"]
         await house.discord.wait_until(
