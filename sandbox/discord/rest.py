@@ -87,6 +87,8 @@ class Rest:
             response = await self._respond(http, path, record)
         except Refusal as refused:
             response = _refused(refused, record)
+        except ConnectionError:
+            response = None  # whoever was sending it has left, or was killed, in the middle
         except Exception as broken:  # noqa: BLE001  # a fault of ours must reach the tests, not only the log
             _log.exception("%s %s failed in the sandbox", http.method, record.template or path)
             record.problems.append(f"the sandbox failed: {broken!r}")
