@@ -85,6 +85,30 @@ class Tree(app_commands.CommandTree["Bot"]):
         cause = error.original if isinstance(error, app_commands.CommandInvokeError) else error
         await interaction.client.report(interaction, cause)
 
+    async def interaction_check(self, interaction: discord.Interaction["Bot"], /) -> bool:
+        """Refuse what an altered client sends in place of a number: discord.py fails at it, without a word to the
+        asker, and with the value in the log.
+
+        Raises:
+            TransformerError: there is such an option.
+        """
+        data: Any = interaction.data
+        number = discord.AppCommandOptionType.number
+        for option in _leaves(data):
+            typed = not option.get("focused")
+            if option["type"] == number.value and typed and not isinstance(option["value"], int | float):
+                raise app_commands.TransformerError("an option", number, app_commands.Transformer())
+        return True
+
+
+def _leaves(specification: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The options of an interaction's command that have values."""
+    for option in specification.get("options", ()):
+        if "options" in option:
+            yield from _leaves(option)
+        elif "value" in option:
+            yield option
+
 
 class Bot(commands.AutoShardedBot):
     """Carries the services to the cogs; `explain` is set by `cogs.words`."""
