@@ -39,7 +39,7 @@ ADOPTED_AT_ONCE: Final = 500
 UPLOAD_WAIT_S: Final = 2.0
 """How long Delete waits for pictures that are on their way; Discord wants to hear of a button within 3 s."""
 _NEWEST: Final = (1 << 63) - 1
-"""Stands for the id of an order that is still to come: it goes behind all others."""
+"""The largest id that the database holds: it stands for an order that is still to come, behind all others."""
 WHO: Final = "the person who ordered, or a moderator,"
 
 
@@ -160,7 +160,8 @@ class Pictures:
     # moderates here has no say there.
 
     async def cancel(self, order_id: int, *, by: int, at: int, moderator: bool) -> None:
-        """End an order that is not being uploaded; its credits go back, and its message says so at once.
+        """End an order that is not being uploaded; its credits go back, and its message says so at once. Whoever comes
+        second has what they wanted.
 
         Raises:
             NothingToRepeat: it is not known in this channel.
@@ -172,8 +173,13 @@ class Pictures:
         _require(by == stored.order.asker.id or moderator)
         ending = Ending(state="cancelled", reason="cancelled", untold=ENDINGS["cancelled"])
         if not await self._database.write(partial(self._end_now, order_id=order_id, ending=ending)):
+            if (await self.stored(order_id, by=by, at=at)).state == "cancelled":
+                return
             raise TooLate
-        self._runner.drop(order_id, words=ENDINGS["cancelled"])
+        if self._runner.knows(order_id):
+            self._runner.drop(order_id, words=ENDINGS["cancelled"])
+        else:  # it was left to the next start, since the database did not take its state
+            self._runner.tell(stored, ENDINGS["cancelled"])
 
     async def stored(self, order_id: int, *, by: int, at: int) -> Stored:
         """The order and its state, for its buttons; for years.
@@ -181,6 +187,8 @@ class Pictures:
         Raises:
             NothingToRepeat: it is not known in this channel, was deleted, or is somebody else's private one.
         """
+        if order_id > _NEWEST:
+            raise NothingToRepeat("picture")
         stored = await self._database.read(lambda tx: orders.read(tx, order_id))
         if stored is None or not stored.is_at(at) or (stored.order.private and stored.order.asker.id != by):
             raise NothingToRepeat("picture")
