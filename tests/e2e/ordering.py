@@ -17,6 +17,7 @@ from bot.storage.snapshot import snapshot
 from sandbox.discord.cdn import Attachment
 from sandbox.discord.faults import Fault
 from sandbox.discord.messages import Interaction, Message
+from sandbox.discord.people import Person
 from sandbox.minitoolai.picture_script import PictureOrder, PictureScript, Served
 from tests.e2e.accounting import books_are_right, database_url, entries, until
 from tests.e2e.drawing import order
@@ -207,3 +208,14 @@ async def results(
 def direct(house: House) -> Sequence[Message]:
     """What Dana has from the bot directly."""
     return [message for message in house.discord.world.dm(house.dana.user).messages.values() if not message.deleted]
+
+
+async def press(action: str, interaction: Interaction, by: Person) -> Interaction:
+    """The button as it was, or could have been made up, on whatever the message shows now."""
+    assert interaction.original is not None
+    component = {"type": 2, "custom_id": f"picture:{action}:{interaction.id}", "label": action, "style": 2}
+    before, interaction.original.components = interaction.original.components, [{"type": 1, "components": [component]}]
+    try:
+        return await by.click(interaction.original, custom_id=component["custom_id"], tampered=True)
+    finally:
+        interaction.original.components = before

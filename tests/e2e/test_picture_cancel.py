@@ -10,7 +10,7 @@ from sandbox.discord.permissions import Permission
 from tests.e2e.accounting import books_are_right, entries, until
 from tests.e2e.drawing import told
 from tests.e2e.house import House
-from tests.e2e.ordering import Result, assert_once_or_paid_back, closed, copies, direct, results, until_state
+from tests.e2e.ordering import Result, assert_once_or_paid_back, closed, copies, direct, press, results, until_state
 from tests.e2e.stages import COUNT, STAGES, Scene, in_short, paid, room
 
 TOO_LATE: Final = ("uploading", "uploading slowly", "uploaded", "sending directly", "sent directly")
@@ -25,17 +25,6 @@ def moderator(empty_house: House) -> Person:
     user = house.discord.world.add_user("Moderator")
     house.guild.join(user, roles=[house.guild.add_role("Moderators", permissions=Permission.MANAGE_MESSAGES)])
     return house.discord.person(user)
-
-
-async def press(action: str, interaction: Interaction, by: Person) -> Interaction:
-    """The button as it was, or could have been made up, on whatever the message shows now."""
-    assert interaction.original is not None
-    component = {"type": 2, "custom_id": f"picture:{action}:{interaction.id}", "label": action, "style": 2}
-    before, interaction.original.components = interaction.original.components, [{"type": 1, "components": [component]}]
-    try:
-        return await by.click(interaction.original, custom_id=component["custom_id"], tampered=True)
-    finally:
-        interaction.original.components = before
 
 
 def asked_at_most(ended: dict[str, Result], scene: Scene) -> None:
