@@ -72,7 +72,7 @@ def _typed(text: str) -> str:
 
 def _unknown_model(error: errors.UnknownModel) -> str:
     known = _listed(error.known)
-    return f"⚠️ There is no model `{error.model[:80]}` (any more). Please choose one of {known}."
+    return f"⚠️ There is no model {_typed(error.model)} (any more). Please choose one of {known}."
 
 
 def _amount_wrong(error: errors.AmountWrong) -> str:
@@ -159,6 +159,9 @@ def _choice_unknown(error: errors.ChoiceUnknown) -> str:
 
 def _line_full(error: errors.LineFull) -> str:
     orders = f"{error.limit:,} order{'' if error.limit == 1 else 's'}"
+    if error.limit == 0:
+        whose = "You have" if error.own else "There are"
+        return f"⚠️ {whose} as many orders under way as I draw at once. Please try again once a picture has come."
     if error.own:
         return f"⚠️ You have {orders} in line already. Please wait for a picture, or cancel one."
     return f"⚠️ So many want pictures that there are {orders} in line already. Please try again in a few minutes."
@@ -196,7 +199,8 @@ _SENTENCES: Final[dict[type[BaseException], str | Callable[[Any], str]]] = {
         "channel."
     ),
     errors.TooLate: (
-        "⚠️ It is too late for that: the picture is on its way, or there already. In a moment, **Delete** removes it."
+        "⚠️ It is too late for that: the order has ended, or its pictures are on their way. In a moment, **Delete** "
+        "removes it."
     ),
     errors.MemberBlocked: _blocked,
     errors.CeilingReached: _ceiling,
