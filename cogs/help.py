@@ -16,13 +16,7 @@ model, or make the answer private.
 - **Stop** ends an answer, **Regenerate** asks again, **Continue** goes on where the limit ended it, **Delete** \
 removes it.
 
-**Draw**
-{imagine} draws one to four pictures of what you describe, for {price} each; choose the model, the shape, and more.
-- Right-click a message → Apps → **Picture this**: I draw what it says, once you have looked it over.
-- **Cancel** costs nothing. **Again** draws anew, **Edit** changes the order first, **Shape** its shape, **Details** \
-shows it to copy, **Delete** removes it. Whoever presses pays.
-
-**Remember**
+{drawing}**Remember**
 {show} what I remember here · {undo} forget your last question · {clear} forget all of yours (moderators: \
 of everyone's) · {export} take it with you · \
 {mode} share one memory, have one each, or none
@@ -34,6 +28,15 @@ of everyone's) · {export} take it with you · \
 {quota} who may spend how much · {settings} time zone, models, persona, memory, pictures, log channel
 
 -# The line below each answer says which model wrote it, what it cost, and whose memory it used."""
+
+DRAWING = """\
+**Draw**
+{imagine} draws one to four pictures of what you describe, for {price} each; choose the model, the shape, and more.
+- Right-click a message → Apps → **Picture this**: I draw what it says, once you have looked it over.
+- **Cancel** costs nothing. **Again** draws anew, **Edit** changes the order first, **Shape** its shape, **Details** \
+shows it to copy, **Delete** removes it. Whoever presses pays.
+
+"""
 
 NAMES = {
     "ask": "ask",
@@ -56,8 +59,10 @@ class Help(commands.Cog):
     async def help(self, interaction: Interaction) -> None:
         services = interaction.client.services
         commands_by_name = {key: f"`/{name}`" for key, name in NAMES.items()}
-        price = price_range(services.catalog.image_models, services.unit)
-        await interaction.response.send_message(HELP.format(**commands_by_name, price=price), ephemeral=True)
+        models = services.catalog.image_models
+        price = price_range(models, services.unit)
+        drawing = DRAWING.format(**commands_by_name, price=price) if models else ""
+        await interaction.response.send_message(HELP.format(**commands_by_name, drawing=drawing), ephemeral=True)
 
 
 async def setup(bot: Bot) -> None:

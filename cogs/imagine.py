@@ -122,25 +122,21 @@ async def _deferred(interaction: Interaction, *, private: bool) -> tuple[int, bo
     return reply.id, reply.flags.ephemeral
 
 
-class Imagine(commands.Cog):
-    """Every door through which a picture is ordered."""
+class KeptOrders(commands.Cog):
+    """What outlives a process: the orders that have not ended, and the buttons below all others.
+
+    Apart from the doors to new orders, which go where the operator retires every model.
+    """
 
     def __init__(self, bot: Bot) -> None:
         self.bot = bot
-        catalog, unit = bot.services.catalog, bot.services.unit
-        price = price_range(catalog.image_models, unit)
-        app_commands.choices(model=model_choices(catalog, unit))(self.imagine)
-        app_commands.describe(count=f"How many pictures, 1 to 4, for {price} each")(self.imagine)
-        self._menu = app_commands.ContextMenu(name="Picture this", callback=self.picture_this)
         self._resuming: asyncio.Task[None] | None = None
 
     async def cog_load(self) -> None:
-        self.bot.tree.add_command(self._menu)
         self.bot.add_dynamic_items(PictureButton, ShapeSelect)
         self._resuming = asyncio.create_task(self._resume(), name="go on with pictures of before")
 
     async def cog_unload(self) -> None:
-        self.bot.tree.remove_command(self._menu.name, type=self._menu.type)
         self.bot.remove_dynamic_items(PictureButton, ShapeSelect)
         if self._resuming is not None:
             self._resuming.cancel()
@@ -154,6 +150,24 @@ class Imagine(commands.Cog):
             await self.bot.services.pictures.resume(self.bot.words_for)
         except StorageError as error:
             log.error("the pictures of before wait for the next start: %s", error)
+
+
+class Imagine(commands.Cog):
+    """Every door through which a picture is ordered."""
+
+    def __init__(self, bot: Bot) -> None:
+        self.bot = bot
+        catalog, unit = bot.services.catalog, bot.services.unit
+        price = price_range(catalog.image_models, unit)
+        app_commands.choices(model=model_choices(catalog, unit))(self.imagine)
+        app_commands.describe(count=f"How many pictures, 1 to 4, for {price} each")(self.imagine)
+        self._menu = app_commands.ContextMenu(name="Picture this", callback=self.picture_this)
+
+    async def cog_load(self) -> None:
+        self.bot.tree.add_command(self._menu)
+
+    async def cog_unload(self) -> None:
+        self.bot.tree.remove_command(self._menu.name, type=self._menu.type)
 
     @app_commands.command(description="Draw pictures of what you describe")
     @app_commands.describe(
@@ -293,9 +307,12 @@ async def _order_shaped(interaction: Interaction, order_id: int, chosen: list[st
 
 
 async def _order_anew(interaction: Interaction, order: Order, picture: Picture) -> None:
-    """Order `picture` as that order was, by who presses: theirs to pay, and to decide about."""
+    """Order `picture` as that order was, by who presses: theirs to pay, and to decide about.
+
+    Its values were checked when it was ordered, perhaps years ago; as a new one they are checked by today's rules.
+    """
     (await rules_for(interaction)).permit(picture.model)
-    await place(interaction, picture, count=order.count, spoiler=order.spoiler, private=order.private)
+    await place(interaction, replace(picture), count=order.count, spoiler=order.spoiler, private=order.private)
 
 
 async def _edit(interaction: Interaction, order_id: int) -> None:
@@ -360,5 +377,6 @@ _ACTIONS: Final = {
 
 
 async def setup(bot: Bot) -> None:
+    await bot.add_cog(KeptOrders(bot))
     if bot.services.catalog.image_models:
         await bot.add_cog(Imagine(bot))

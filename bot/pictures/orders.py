@@ -367,7 +367,7 @@ def _order(row: Row, asked: dict[str, Any]) -> Order:
         id=row["order_id"],
         asker=Asker(id=row["user_id"], name=asked["asker"]["name"], role_ids=tuple(asked["asker"]["role_ids"])),
         place=Place(channel_id=row["channel_id"], guild_id=row["guild_id"], bot_present=asked["bot_present"]),
-        picture=Picture(**asked["picture"]),
+        picture=Picture.stored(asked["picture"]),
         count=asked["count"],
         spoiler=asked["spoiler"],
         private=asked["private"],

@@ -2,8 +2,9 @@
 
 import math
 import unicodedata
-from dataclasses import dataclass
-from typing import Final, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Final, Literal, Self
 
 from bot.answers.question import Asker, Place
 from bot.errors import ChoiceUnknown, OutOfRange, PromptEmpty, PromptTooLong
@@ -64,6 +65,15 @@ class Picture:
         _check_range("cfg_scale", self.cfg_scale, *CFG_SCALE)
         _check_range("width", self.width, *SIDE_PX)
         _check_range("height", self.height, *SIDE_PX)
+
+    @classmethod
+    def stored(cls, values: Mapping[str, Any]) -> Self:
+        """One that was checked when it was ordered. What has changed since, here or in the API, is no reason not to see
+        it to its end, to show it or to forget it; `replace` checks it anew. Fields of other versions are left out."""
+        picture = object.__new__(cls)
+        for each in fields(cls):
+            object.__setattr__(picture, each.name, values.get(each.name, each.default))
+        return picture
 
     @property
     def shape(self) -> ShapeName | None:
