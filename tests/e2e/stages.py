@@ -1,7 +1,9 @@
 """An order of two pictures, brought to one stage of its way and kept there: by gates, not by time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -33,14 +35,17 @@ class Scene:
 
     async def set_up(self, *stages: str) -> None:
         """An order for each, all at once; but the last ones, when no more can start."""
+        triggers = [trigger for stage, trigger in triggers_of().items() if stage in stages]
+        await asyncio.to_thread(change_database, self.house, triggers)
         await asyncio.gather(*(STAGES[stage](self, stage) for stage in stages if stage not in LAST))
         for stage in (stage for stage in LAST if stage in stages):
             await STAGES[stage](self, stage)
 
-    def go_on(self) -> None:
+    async def go_on(self) -> None:
         self.after.set()
         self.house.api.release_pictures()
         self.house.discord.faults.clear()
+        await asyncio.to_thread(change_database, self.house, [f"DROP TRIGGER IF EXISTS {each}" for each in NOT_WRITTEN])
 
     async def order(self, stage: str, *scripts: PictureScript, by: Person | None = None) -> Interaction:
         self.play.scripts[stage] = list(scripts)
@@ -177,6 +182,55 @@ async def gone_and_direct(scene: Scene, stage: str, *, by: Person, carried_out: 
     gate.set()
 
 
+NOT_WRITTEN: Final[dict[str, tuple[str, str, str]]] = {
+    "untried": ("before submission", "pictures", "NEW.tries > OLD.tries"),
+    "untaken": ("submitted, not written down", "pictures", "NEW.state = 'submitted'"),
+    "undrawn": ("drawn, not written down", "pictures", "NEW.state = 'ready'"),
+    "unclaimed": ("before the upload", "picture_orders", "NEW.state = 'uploading'"),
+    "unsettled": ("uploaded, not settled", "picture_orders", "NEW.state = 'delivered'"),
+}
+"""What the database does not take, by stages: a trigger's name, the stage, and the write that fails."""
+
+
+def triggers_of() -> dict[str, str]:
+    """The statement for each of these stages."""
+    return {
+        stage: f"CREATE TRIGGER {name} BEFORE UPDATE ON {table} WHEN {write} AND EXISTS (SELECT 1 FROM picture_orders"
+        f' AS mine WHERE mine.order_id = NEW.order_id AND mine.asked LIKE \'%"prompt":"{stage}"%\')'
+        " BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
+        for name, (stage, table, write) in NOT_WRITTEN.items()
+    }
+
+
+def change_database(house: House, statements: Iterable[str]) -> None:
+    with contextlib.closing(sqlite3.connect(house.folder / "bot.db", timeout=10)) as database, database:
+        for statement in statements:
+            database.execute(statement)
+
+
+async def before_submission(scene: Scene, stage: str) -> None:
+    await until_state(scene.house, await scene.order(stage), "open")
+
+
+async def submitted(scene: Scene, stage: str) -> None:
+    await scene.order(stage)
+    await scene.heard(stage, lambda one: one.status == 200)
+
+
+async def drawn(scene: Scene, stage: str) -> None:
+    await scene.order(stage)
+    await scene.heard(stage, lambda one: one.told_ready_at)
+
+
+async def before_the_upload(scene: Scene, stage: str) -> None:
+    await scene.order(stage)
+    await scene.heard(stage, lambda one: one.downloaded_at)
+
+
+async def not_settled(scene: Scene, stage: str) -> None:
+    await shown(scene.house, await scene.order(stage), lambda reply: reply.attachments)
+
+
 async def cancelled(scene: Scene, stage: str) -> None:
     """Cancelled, and Discord takes no word of it."""
     await polling(scene, stage)
@@ -206,6 +260,11 @@ STAGES: Final[dict[str, Callable[[Scene, str], Awaitable[None]]]] = {
     "uploaded": uploaded,
     "sending directly": sending_directly,
     "sent directly": sent_directly,
+    "before submission": before_submission,
+    "submitted, not written down": submitted,
+    "drawn, not written down": drawn,
+    "before the upload": before_the_upload,
+    "uploaded, not settled": not_settled,
     "cancelled": cancelled,
     "in line": in_line,
 }

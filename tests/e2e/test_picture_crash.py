@@ -28,6 +28,7 @@ STORMY = MANY | {"PICTURE_ORDERS_PER_MEMBER": "8", "PICTURE_LINE_PER_MEMBER": "1
 AFTERWARDS = dict.fromkeys(STAGES, paid(COUNT)) | {
     "submitting": paid(COUNT, tries=2 * COUNT),  # the API may have taken those that nobody heard the answer of
     "submitting again": paid(COUNT, tries=3 * COUNT),
+    "submitted, not written down": paid(COUNT, tries=2 * COUNT),
     "one failed": paid(1),
     "cancelled": paid(0, reason="cancelled"),
 }
@@ -36,11 +37,13 @@ AFTERWARDS = dict.fromkeys(STAGES, paid(COUNT)) | {
 async def stopped(house: House, scene: Scene) -> None:
     async with house.running(**room(*STAGES)):
         await scene.set_up(*STAGES)
+        assert set(await entries(house)) == {scene.ordered["cancelled"].id}, "the others are where they were to be"
 
 
 async def killed(house: House, scene: Scene) -> None:
     async with house.process(**room(*STAGES)) as process:
         await scene.set_up(*STAGES)
+        assert set(await entries(house)) == {scene.ordered["cancelled"].id}, "the others are where they were to be"
         process.kill()
         await process.wait()
 
@@ -57,7 +60,7 @@ async def test_whatever_the_bot_is_about_when_it_ends_it_goes_on_and_delivers_on
     house, scene = empty_house, Scene(house=empty_house)
     await end(house, scene)
     await disconnected(house)
-    scene.go_on()
+    await scene.go_on()
     async with house.running(**room(*STAGES)):
         ended = await results(house, scene.play, scene.ordered)
         slow = scene.ordered["uploading slowly"]
@@ -67,8 +70,12 @@ async def test_whatever_the_bot_is_about_when_it_ends_it_goes_on_and_delivers_on
         assert in_short(ended) == AFTERWARDS
         assert len(copies(house, slow)) == COUNT
         assert "Cancelled" in ended["cancelled"].says
-    again = {stage: len(asked) for stage, asked in scene.play.heard.items()}
-    assert again == dict.fromkeys(STAGES, COUNT) | {"submitting": 2 * COUNT, "submitting again": 3 * COUNT}
+    asked = {stage: len(submissions) for stage, submissions in scene.play.heard.items()}
+    assert asked == dict.fromkeys(STAGES, COUNT) | {
+        "submitting": 2 * COUNT,
+        "submitting again": 3 * COUNT,
+        "submitted, not written down": 2 * COUNT,
+    }
 
 
 # At random
