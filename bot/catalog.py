@@ -19,6 +19,9 @@ CHOICE_NAME_LIMIT: Final = 100
 CHOICES_LIMIT: Final = 25
 """Discord's limit for the choices of one option."""
 
+ID_LIMIT: Final = 60
+"""Characters of a model's id: Discord takes 100 as a choice's value, and a list of `CHOICES_LIMIT` fits a message."""
+
 _PRICE_UNIT_TOKENS: Final = 1_000_000
 
 _DATE: Final = re.compile(r"-\d{4}-\d{2}-\d{2}$")
@@ -249,6 +252,9 @@ class _Reader:
         return checked
 
     def _check_model(self, family: _Family, name: str, table: Mapping[str, Any]) -> None:
+        if not (0 < len(name) <= ID_LIMIT and name.isprintable() and name == name.strip() and "`" not in name):
+            rule = f"1 to {ID_LIMIT} printable characters, without a backtick and without spaces at its ends"
+            self._problem(f"{family.name}.{name}", f"is no id of a model: it takes {rule}")
         for key in family.kinds:
             if key not in table:
                 self._problem(f"{family.name}.{name}.{key}", "is missing")

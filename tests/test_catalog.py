@@ -190,6 +190,12 @@ def test_an_operator_marks_the_default_picture_model(override: Path) -> None:
     assert Catalog.load(override).default_image == Catalog.load().image_model("realism")
 
 
+@pytest.mark.parametrize("name", ["", "x" * 61, "a`b", " a", "a\\nb"])
+@pytest.mark.parametrize("family", ["chat", "image"])
+def test_an_id_that_discord_or_a_message_would_not_take_is_a_mistake(override: Path, family: str, name: str) -> None:
+    assert any("is no id of a model" in each for each in problems(override, f'[{family}."{name}"]\nimage_nano = 2'))
+
+
 def test_where_every_picture_model_is_retired_there_is_no_default(override: Path) -> None:
     override.write_text("".join(f"[image.{model.id}]\nretired = true\n" for model in Catalog.load().image_models))
     catalog = Catalog.load(override)
