@@ -21,7 +21,7 @@ from bot.pictures.choosing import Asked, Rules, choose, shape_sides
 from bot.pictures.orders import Stored
 from bot.pictures.request import PROMPT_LIMIT, SHAPES, Order, Picture
 from bot.storage.errors import StorageBusy, StorageError
-from cogs.ask import Interaction, asker_of, moderates, place_of, text_of
+from cogs.ask import Interaction, asker_of, moderates, place_of, quotation
 from cogs.imagine_forms import Form, Typed, Wanted
 from cogs.picture_options import (
     DESCRIPTIONS,
@@ -41,6 +41,9 @@ log = logging.getLogger(__name__)
 
 READ_S: Final = 1.0
 """How long what an acknowledgement waits for may be read from the database: Discord gives three seconds in all."""
+
+_EMOJI: Final = re.compile(r"<a?:(\w+):\d+>")
+"""A server's own emoji as messages carry it; its name is all that can be drawn."""
 
 
 def is_age_restricted(interaction: Interaction) -> bool:
@@ -204,13 +207,22 @@ class Imagine(commands.Cog):
     async def picture_this(self, interaction: Interaction, message: discord.Message) -> None:
         """The message menu: a form with the message's text as the prompt. What only the asker saw stays so."""
         rules = await rules_for(interaction)
-        picture = choose(Asked(prompt=text_of(message)[:PROMPT_LIMIT]), rules)
+        assert interaction.client.user is not None
+        picture = choose(Asked(prompt=prompt_of(message, interaction.client.user.id)), rules)
         await _show_form(
             interaction,
             rules,
             "Picture this",
             Typed.of(picture, count=1, spoiler=False, private=message.flags.ephemeral),
         )
+
+
+def prompt_of(message: discord.Message, me: int) -> str:
+    """What a message says, as words to draw: names for mentions and emoji, and without the bot's own footers."""
+    text = quotation(message, me) or ""
+    for user in message.mentions:
+        text = text.replace(f"<@{user.id}>", user.display_name).replace(f"<@!{user.id}>", user.display_name)
+    return _EMOJI.sub(r"\1", text)[:PROMPT_LIMIT]
 
 
 async def _show_form(interaction: Interaction, rules: Rules, title: str, typed: Typed) -> None:

@@ -11,8 +11,9 @@ import pytest
 
 from bot.catalog import Catalog
 from bot.storage.snapshot import snapshot
+from sandbox.discord.messages import Message
 from sandbox.minitoolai.picture_script import PictureScript, Served
-from tests.e2e.accounting import books_are_right, database_url, until
+from tests.e2e.accounting import books_are_right, database_url, decide, until
 from tests.e2e.drawing import draw, drawn, order, pictured, quick, refused, told, under_way
 from tests.e2e.house import House, labels
 from tests.e2e.ordering import closed
@@ -122,3 +123,49 @@ async def test_a_made_up_model_breaks_no_formatting(empty_house: House) -> None:
     async with empty_house.running():
         words = await refused(empty_house, model="`@everyone` **now**")
         assert words.startswith("⚠️ There is no model `@everyone **now**` (any more).")
+
+
+async def test_a_message_is_pictured_by_its_words_without_ids_and_footers(empty_house: House) -> None:
+    house = empty_house
+    async with house.running():
+        said = await house.noam.say(house.channel, f"<@{house.dana.user.id}> with a <:cat:1234567890> on <a:sea:12>")
+        assert await prompt_in_form(house, said) == "Dana with a cat on sea"
+        asked = await house.dana.slash(house.channel, "ask", prompt="What is red?")
+        answer = await house.answer_to(asked)
+        assert "-# " in answer.content
+        assert "-# " not in await prompt_in_form(house, answer)
+
+
+async def prompt_in_form(house: House, message: Message) -> str:
+    """What "Picture this" makes of a message."""
+    form = await house.dana.message_menu(house.channel, "Picture this", message)
+    await house.discord.wait_until(lambda: form.modal, what="a form")
+    assert form.modal is not None
+    return str(form.modal["components"][0]["component"]["value"])
+
+
+async def test_where_every_allowed_model_is_for_other_channels_the_refusal_names_none(empty_house: House) -> None:
+    house = empty_house
+    async with house.running():
+        await decide(house, picture_models=("amigo",), age_restricted_models=("amigo",))
+        for options in ({}, {"model": "valhalla"}):
+            assert await refused(house, **options) == (
+                "⚠️ None of the models that this server's admins allow can draw here. An age-restricted channel may do; "
+                "admins change that with `/settings picture-models`."
+            )
+
+
+async def test_numbers_among_a_servers_defaults_read_as_they_were_given(empty_house: House) -> None:
+    house = empty_house
+    async with house.running():
+        words = await told(house, await house.admin.slash(house.channel, "settings picture-defaults", cfg_scale=3))
+        assert words == "✅ Picture defaults: the API's own → **cfg_scale `3`**"
+
+
+async def test_a_line_in_a_form_that_means_nothing_is_answered_with_lines_that_do(empty_house: House) -> None:
+    house = empty_house
+    async with house.running():
+        form = await house.dana.click(await draw(house), label="Edit")
+        await house.discord.wait_until(lambda: form.modal, what="a form")
+        words = await told(house, await house.dana.submit_modal(form, {"rest": "more cats"}))
+        assert words.startswith("⚠️ `More` cannot be `more cats`. Please choose one of `steps: 4`, `cfg_scale: 2`, ")
