@@ -155,9 +155,13 @@ def defaults_words(chosen: Mapping[str, object]) -> str:
     for name, value in chosen.items():
         if value is None:
             continue
-        shown = (
-            f"of {len(value):,} characters" if name == "negative_prompt" and isinstance(value, str) else f"`{value}`"
-        )
+        match name, value:
+            case "negative_prompt", str():
+                shown = f"of {len(value):,} characters"
+            case _, float():
+                shown = f"`{value:.10g}`"
+            case _:
+                shown = f"`{value}`"
         parts.append(f"{name} {shown}")
     return ", ".join(parts) or "the API's own"
 

@@ -27,7 +27,8 @@ REST_LIMIT: Final = 300
 _SIZE: Final = re.compile(r"(\d{1,6})\s*(?:px)?\s*[x×*, ]\s*(\d{1,6})\s*(?:px)?", re.IGNORECASE | re.ASCII)
 _LINE: Final = re.compile(r"\s*([A-Za-z_ ]+?)\s*[:=]\s*(.*?)\s*", re.ASCII)
 _TRUTH: Final = {"yes": True, "no": False, "true": True, "false": False, "on": True, "off": False, "": False}
-_KNOWN: Final = ("steps", "cfg_scale", "scheduler", "count", "spoiler", "private")
+_EXAMPLES: Final = ("steps: 4", "cfg_scale: 2", "scheduler: Euler a", "count: 1", "spoiler: no", "private: no")
+_KNOWN: Final = tuple(example.partition(":")[0] for example in _EXAMPLES)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +100,7 @@ def _lines(text: str) -> dict[str, str]:
         found = _LINE.fullmatch(line)
         name = "_".join(found[1].lower().split()) if found else line
         if found is None or name not in _KNOWN:
-            raise ChoiceUnknown("More", line.strip(), known=_KNOWN)
+            raise ChoiceUnknown("More", line.strip(), known=_EXAMPLES)
         values[name] = found[2]
     return values
 

@@ -75,6 +75,15 @@ def _unknown_model(error: errors.UnknownModel) -> str:
     return f"⚠️ There is no model {_typed(error.model)} (any more). Please choose one of {known}."
 
 
+def _model_not_allowed(error: errors.ModelNotAllowed) -> str:
+    if not error.allowed:
+        return (
+            "⚠️ None of the models that this server's admins allow can draw here. An age-restricted channel may do; "
+            "admins change that with `/settings picture-models`."
+        )
+    return f"⚠️ `{error.model[:80]}` is not among the models that this server's admins allow: {_listed(error.allowed)}."
+
+
 def _amount_wrong(error: errors.AmountWrong) -> str:
     typed = _typed(error.text)
     match error.problem:
@@ -182,9 +191,7 @@ _SENTENCES: Final[dict[type[BaseException], str | Callable[[Any], str]]] = {
     errors.NotPermitted: lambda e: f"⚠️ Only {e.needed} may do that.",
     errors.AmountWrong: _amount_wrong,
     errors.UnknownTimeZone: _unknown_zone,
-    errors.ModelNotAllowed: lambda e: (
-        f"⚠️ `{e.model[:80]}` is not among the models that this server's admins allow: {_listed(e.allowed)}."
-    ),
+    errors.ModelNotAllowed: _model_not_allowed,
     errors.DefaultLeftOut: _default_left_out,
     errors.NothingToRemove: "⚠️ There is nothing to remove: no allowance is set for that target itself.",
     errors.TargetRefused: lambda e: _TARGETS[e.problem],
