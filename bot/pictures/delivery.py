@@ -29,8 +29,9 @@ LOOK_BACK: Final = 50
 """How many of the newest direct messages are looked through for an order's files: an order is a matter of minutes."""
 GRACE_S: Final = 1.0
 """How long an edit of the progress that is on its way is awaited before the next state is sent."""
-OVERDUE_S: Final = 5.0
-"""How long it is awaited after that: landing late, it would show progress in place of the end."""
+OVERDUE_S: Final = 10.0
+"""How long it is awaited after that, which is as long as a request may take: landing late, it would show progress in
+place of the end."""
 BUSY_S: Final = 2.0
 """Between two edits of the progress."""
 PATIENT_S: Final = 5.0
@@ -203,6 +204,10 @@ def _arrived(sent: Sent, outgoing: Outgoing, *, by_dm: bool) -> Arrived:
     )
 
 
+class _Quiet(Exception):
+    """There is no more progress to show."""
+
+
 class Progress:
     """Keeps a reply showing how its order stands, until it is told to be quiet. Nothing waits for it.
 
@@ -261,6 +266,8 @@ class Progress:
         while not self._stopped:
             try:
                 await self._display.edit(self._render_now, urgency)
+            except _Quiet:
+                return
             except DeliveryUnavailable:
                 failures += 1
                 if failures > FAILURES_BORNE:
@@ -275,6 +282,8 @@ class Progress:
                 await asyncio.sleep(self._pause_s(loop.time() - began) * (1 + failures))
 
     def _render_now(self) -> Outgoing:
+        if self._stopped:  # between two attempts: the next would come after what is to stay
+            raise _Quiet
         state = self._render()
         self._in_flight = True
         return state

@@ -210,11 +210,11 @@ class Runner:
                 entry.task.cancel()
                 await asyncio.wait({entry.task}, timeout=CLOSE_S)
             self._forget(entry)
-            await _landed(entry.placing)
+            landed = await _landed(entry.placing)
             if words is None:
                 return
             outgoing = await tell(self._tools, entry.display, entry.stored, words)
-            if entry.course is not None and entry.course.overdue:
+            if not landed or (entry.course is not None and entry.course.overdue):
                 await asyncio.sleep(OVERDUE_S)
                 with contextlib.suppress(DeliveryError):
                     await entry.display.edit(lambda: outgoing, Urgency.FINAL)
@@ -298,8 +298,10 @@ def _place_pause_s(entry: Entry, place: int) -> float:
     return min(max(PLACE_S, 0.2 * place), PLACE_MOST_S)
 
 
-async def _landed(edit: asyncio.Task[None] | None) -> None:
-    """Let an edit that may be on its way arrive, so that none that comes later is overwritten by it."""
-    if edit is not None and not edit.done():
-        await asyncio.wait({edit}, timeout=GRACE_S)
-        edit.cancel()
+async def _landed(edit: asyncio.Task[None] | None) -> bool:
+    """Let an edit that may be on its way arrive, so that none that comes later is overwritten by it. False: it may
+    still."""
+    if edit is None or edit.done():
+        return True
+    await asyncio.wait({edit}, timeout=GRACE_S)
+    return not edit.cancel()

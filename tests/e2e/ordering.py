@@ -1,7 +1,7 @@
 """What every order of pictures must come to, whatever happened to it: delivered once and paid, or paid back."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -18,6 +18,7 @@ from sandbox.discord.cdn import Attachment
 from sandbox.discord.faults import Fault
 from sandbox.discord.messages import Interaction, Message
 from sandbox.discord.people import Person
+from sandbox.discord.places import User
 from sandbox.minitoolai.picture_script import PictureOrder, PictureScript, Served
 from tests.e2e.accounting import books_are_right, database_url, entries, until
 from tests.e2e.drawing import order
@@ -146,7 +147,7 @@ def looks_unfinished(interaction: Interaction) -> bool:
     reply = interaction.original
     if reply is None or reply.deleted or reply.channel.deleted:
         return False
-    return reply.loading or "Cancel" in labels(reply) or "▱" in reply.content
+    return reply.loading or "Cancel" in labels(reply) or "▱" in reply.content or "⏳" in reply.content
 
 
 def all_messages(house: House) -> list[Message]:
@@ -205,9 +206,10 @@ async def results(
     return {prompt: result(each.original, written[each.id]) for prompt, each in ordered.items()}
 
 
-def direct(house: House) -> Sequence[Message]:
-    """What Dana has from the bot directly."""
-    return [message for message in house.discord.world.dm(house.dana.user).messages.values() if not message.deleted]
+def direct(house: House, user: User | None = None) -> list[Message]:
+    """What Dana, or that user, has from the bot directly."""
+    channel = house.discord.world.dm(user or house.dana.user)
+    return [message for message in channel.messages.values() if not message.deleted]
 
 
 async def press(action: str, interaction: Interaction, by: Person) -> Interaction:

@@ -15,9 +15,12 @@ from PIL import Image
 import bot.app
 from bot.credits.values import Entry
 from bot.pictures.fetching import Fetcher
+from sandbox.discord.faults import Fault
 from sandbox.discord.messages import Interaction, Message
+from sandbox.discord.people import Person
 from sandbox.discord.permissions import Permission
 from sandbox.discord.places import Channel
+from sandbox.discord.rest import Recorded
 from sandbox.minitoolai.picture_script import PictureScript, Served, Turn
 from tests.e2e.accounting import books_are_right, entries, until
 from tests.e2e.drawing import ENDED, order
@@ -33,12 +36,15 @@ from tests.e2e.ordering import (
     copies,
     direct,
     hasty,
+    looks_unfinished,
     on_reply,
     order_all,
     plays,
+    press,
     results,
     shown,
     small,
+    until_state,
 )
 from tests.e2e.reading import assert_readable, picture
 
@@ -72,12 +78,27 @@ def png_of(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
 
 
+def encoded(form: str, side: int = 256) -> bytes:
+    """A picture of noise in that format."""
+    data = io.BytesIO()
+    Image.effect_noise((side, side), 100).convert("RGB").save(data, form)
+    return data.getvalue()
+
+
 def submits(**turn: object) -> PictureScript:
     return PictureScript(submit=Turn(**turn))  # type: ignore[arg-type]  # the turn's names
 
 
 def serves(**how: object) -> PictureScript:
     return PictureScript(serves=Served(**{"body": picture().content} | how))  # type: ignore[arg-type]  # its names
+
+
+def half(form: str) -> PictureScript:
+    body = encoded(form)
+    return serves(body=body[: len(body) // 2])
+
+
+CUT_OFF = "is damaged: it cannot be read to its end"
 
 
 def redirected(*hops: str) -> PictureScript:
@@ -162,6 +183,14 @@ ADDRESSES: dict[str, tuple[list[PictureScript], Result]] = {
     "nothing": ([serves(body=b"")], unusable("is empty")),
     "words": ([serves(body=b"Sorry, try again")], unusable("is not a jpg, png, webp or gif picture")),
     "cut off": ([serves(cut_to=60)], unusable("is damaged: it cannot be read to its end")),
+    "half a JPEG": ([half("JPEG")], unusable(CUT_OFF)),
+    "half a WebP": ([half("WEBP")], unusable(CUT_OFF)),
+    "half a GIF": ([half("GIF")], unusable(CUT_OFF)),
+    "half a PNG": ([half("PNG")], unusable(CUT_OFF)),
+    "a JPEG": ([serves(body=encoded("JPEG"))], FINISHED),
+    "a WebP": ([serves(body=encoded("WEBP"))], FINISHED),
+    "a GIF": ([serves(body=encoded("GIF"))], FINISHED),
+    "a BMP": ([serves(body=encoded("BMP", 16))], unusable("is not a jpg, png, webp or gif picture")),
     "a bomb": ([serves(body=png_of(60_000, 60_000))], unusable("has 3,600 million pixels")),
     "a bomb of one line": ([serves(body=png_of(2**31 - 1, 1))], unusable("has 2,148 million pixels")),
     "no end": ([serves(endless=True)], unusable("is larger than 1 MB")),
@@ -311,20 +340,89 @@ async def test_what_nobody_can_tell_to_have_arrived_is_not_sent_a_second_way(
 
 
 async def test_what_discord_finds_too_large_after_all_is_made_smaller(house: House) -> None:
-    data = io.BytesIO()
-    Image.effect_noise((256, 256), 100).save(data, "PNG")
-    guild = house.discord.world.add_guild("Small", upload_limit_bytes=3 * len(data.getvalue()))
+    noise = encoded("PNG")
+    guild = house.discord.world.add_guild("Small", upload_limit_bytes=3 * len(noise))
     guild.join(house.dana.user)
     held = await hold(
-        house, plays(house), "noise", serves=Served(body=data.getvalue()), at=guild.add_text_channel("art"), count=2
+        house, plays(house), "noise", serves=Served(body=noise), at=guild.add_text_channel("art"), count=2
     )
-    held.interaction.upload_limit_bytes = len(data.getvalue()) * 9 // 10
+    held.interaction.upload_limit_bytes = len(noise) * 9 // 10
     held.gate.set()
     await closed(house, held.interaction)
     found = copies(house, held.interaction)
     assert [file.filename.rpartition(".")[2] for _, file in found] == ["webp", "webp"]
     assert [file.width for _, file in found] == [256, 256]
     assert "made smaller to fit" in held.reply.content
+
+
+async def test_a_direct_message_that_discord_fails_at_for_a_while_comes_once(
+    empty_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house, play = empty_house, plays(empty_house)
+    hasty(monkeypatch)
+    async with house.running(**MANY):
+        held = {}
+        for trouble in ("500", "hung up", "429", "done, and hung up", "done, and a page"):
+            person = house.discord.person(house.discord.world.add_user(trouble))
+            house.guild.join(person.user)
+            held[trouble] = await hold(house, play, trouble, count=2, by=person)
+            await house.admin.delete(held[trouble].reply)
+            house.discord.faults.add(in_direct(house, person, **TROUBLES[trouble]))
+        for one in held.values():
+            one.gate.set()
+        written = await closed(house, *(one.interaction for one in held.values()))
+        for one in held.values():
+            entry, found = written[one.interaction.id], copies(house, one.interaction)
+            assert (entry.reason, entry.images, len(found)) == ("finished", 2, 2)
+            assert [message for message, _ in found] == direct(house, one.interaction.user) * 2
+            assert "📬 Your pictures: my reply in" in found[0][0].content
+    house.discord.rate_limited.clear()  # those that were ordered
+
+
+def in_direct(house: House, person: Person, **how: object) -> Fault:
+    """A fault of every message to that person."""
+    dm = house.discord.world.dm(person.user)
+    how = {"method": "POST", "template": "/channels/…/messages"} | how
+    return Fault(when=lambda _, path: str(dm.id) in path, **how)  # type: ignore[arg-type]  # the fault's names
+
+
+LATE_ENDS = ("delivered", "failed", "cancelled")
+
+
+async def test_a_progress_that_discord_shows_late_is_not_what_stays(empty_house: House) -> None:
+    house, play = empty_house, plays(empty_house)
+    async with house.running(**MANY | {"PICTURE_ORDERS_OPEN": "3"}):
+        wrong = Served(body=b"<html>")
+        held = {end: await hold(house, play, end, serves=wrong if end == "failed" else None) for end in LATE_ENDS}
+        for one in held.values():
+            house.discord.faults.add(on_reply(one.interaction, delay_s=7.0, times=1))
+
+        # The fourth one's place in line.
+        known = [one.interaction.token for one in held.values()]
+        house.discord.faults.add(
+            Fault(method="PATCH", when=lambda _, path: not any(token in path for token in known), delay_s=7.0)
+        )
+        waiting = await order(house, "in line")
+
+        async def late() -> list[Recorded]:
+            faulted = [each for each in house.discord.requests if each.faulted]
+            return faulted if len(faulted) == len(held) + 1 else []
+
+        slow = await until(late)
+        await press("cancel", waiting, house.dana)
+        await until_state(house, waiting, "cancelled")
+        await house.dana.click(held["cancelled"].reply, label="Cancel")
+        for one in held.values():
+            one.gate.set()
+        written = await closed(house, waiting, *(one.interaction for one in held.values()))
+        reasons = {end: written[one.interaction.id].reason for end, one in held.items()}
+        assert reasons == {"delivered": "finished", "failed": "failed", "cancelled": "cancelled"}
+        assert not any(each.finished for each in slow)
+        await house.discord.wait_until(lambda: all(each.finished for each in slow), timeout_s=10)
+        await house.discord.wait_until(
+            lambda: not any(looks_unfinished(each) for each in (waiting, *(one.interaction for one in held.values()))),
+            timeout_s=12,
+        )
 
 
 Trouble = Callable[[House, Held], Awaitable[None]]
