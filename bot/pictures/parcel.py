@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -84,8 +84,7 @@ class Packer:
                 missing.append(error)
         if not fitted:
             raise missing[-1]
-        shrunk = any(one.shrunk for one in fitted.values())
-        shown = await self._shown(len(fitted), missing, misplaced, shrunk=shrunk)
+        shown = await self._shown(missing, misplaced, fitted.values())
         return replace(shown, uploads=tuple(self._upload(number, one) for number, one in fitted.items()))
 
     def _upload(self, number: int, fitted: Fitted) -> Upload:
@@ -96,9 +95,12 @@ class Packer:
         )
 
     async def _shown(
-        self, images: int, missing: Sequence[ProviderError], misplaced: Misplaced | None, *, shrunk: bool
+        self, missing: Sequence[ProviderError], misplaced: Misplaced | None, files: Collection[Fitted]
     ) -> Outgoing:
-        notes = ["made smaller to fit"] if shrunk else []
+        images = len(files)
+        notes = ["made smaller to fit"] if any(one.shrunk for one in files) else []
+        if any(one.first_frame_only for one in files):
+            notes.append("its first frame alone")
         if (used := await self._used_notice()) is not None:
             notes.append(used)
         return showing.delivered(

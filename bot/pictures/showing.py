@@ -18,11 +18,9 @@ from bot.pictures.request import Order, Picture
 
 Action = Literal["cancel", "again", "edit", "shape", "details", "delete"]
 
-Ending = Literal["failed", "late", "cancelled", "undelivered"]
+Ending = Literal["cancelled", "undelivered"]
 
 ENDINGS: Final[dict[Ending, str]] = {
-    "failed": "⚠️ The AI service could not draw this. Please try again, or edit the prompt.",
-    "late": "⚠️ The AI service took too long, so I stopped waiting. Please try again in a few minutes.",
     "cancelled": "⏹️ Cancelled.",
     "undelivered": "⚠️ Drawn, but I could not put it here. Please try again.",
 }
@@ -117,17 +115,9 @@ def delivered(
     return _message(order, (_clipped(lead), *lines), _ending_buttons(order, has_pictures=True))
 
 
-def ended(
-    order: Order,
-    *,
-    words: str,
-    charged: str | None = None,
-    notes: Sequence[str] = (),
-) -> Outgoing:
-    """No picture came of it. `words` say why (`ENDINGS`, or an error's sentence); `charged` is what it cost all the
-    same, of `price_in_words`."""
-    paid = "Nothing was charged." if charged is None else f"Charged: {charged}."
-    lines = [f"{_clipped(words)} {paid}", _subtext(" · ".join((*_parameters(order.picture), *notes)))]
+def ended(order: Order, *, words: str) -> Outgoing:
+    """No picture came of it, and nothing was charged. `words` say why: of `ENDINGS`, or an error's sentence."""
+    lines = [f"{_clipped(words)} Nothing was charged.", _subtext(" · ".join(_parameters(order.picture)))]
     return _message(order, lines, _ending_buttons(order, has_pictures=False))
 
 

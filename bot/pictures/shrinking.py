@@ -55,11 +55,6 @@ class Fitted:
     shrunk: bool = False
     first_frame_only: bool = False
 
-    @property
-    def extension(self) -> str:
-        """What its file's name ends with, without the dot."""
-        return "jpg" if self.kind == "jpeg" else self.kind
-
 
 async def fit(content: bytes, facts: ImageFacts, limit_bytes: int) -> Fitted:
     """The picture in at most `limit_bytes`: as it came where it fits, else upright as WebP, without metadata.

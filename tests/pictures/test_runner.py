@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from bot.answers.question import Asker
 from bot.errors import CreditsRefused, LineFull, NothingToRepeat, NotPermitted, Overloaded, TooLate, UnknownModel
@@ -172,6 +174,18 @@ async def test_a_picture_is_made_to_fit_what_discord_takes(shop: Shop) -> None:
         await shop.until_state(order, "delivered")
     assert message.attachments[0].size <= 20_000
     assert "made smaller to fit" in message.text()
+
+
+async def test_of_a_moving_picture_that_had_to_be_smaller_it_is_said_that_it_stands_still(shop: Shop) -> None:
+    frames = [Image.effect_noise((320, 240), 80) for _ in range(2)]
+    file = BytesIO()
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
+    shop.api.script_picture(PictureScript(serves=Served(body=file.getvalue())))
+    async with shop.running():
+        order, message = await shop.place(upload_limit_bytes=20_000)
+        await shop.delivered(message)
+        await shop.until_state(order, "delivered")
+    assert "made smaller to fit · its first frame alone" in message.text()
 
 
 async def test_an_error_that_nobody_foresaw_ends_the_order_and_pays_it_back(

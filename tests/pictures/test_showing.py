@@ -72,8 +72,7 @@ def states(order: Order, words: str = "⚠️ No.") -> Iterator[Outgoing]:
     lead = showing.dm_words(order, "forbidden")
     cost = NanoDollars(6_000_000)
     yield showing.delivered(order, images=1, cost=cost, unit=UNIT, notes=(words, words), lead=lead, why=words)
-    yield showing.ended(order, words=words, notes=(words,))
-    yield showing.ended(order, words=words, charged=PRICE)
+    yield showing.ended(order, words=words)
 
 
 @given(ORDERS, st.text(max_size=3_000) | st.just("𝔸" * 3_000))
@@ -230,12 +229,6 @@ def test_where_some_are_missing_it_says_that_their_credits_came_back(images: int
 @pytest.mark.parametrize("words", ENDINGS.values())
 def test_an_ending_without_a_picture_says_plainly_that_nothing_was_charged(words: str):
     assert f"\n{words} Nothing was charged.\n" in showing.ended(an_order(), words=words).content
-
-
-def test_an_ending_that_was_charged_says_how_much():
-    content = showing.ended(an_order(), words="⏹️ Cancelled.", charged=PRICE).content
-    assert f"⏹️ Cancelled. Charged: {PRICE}." in content
-    assert "Nothing" not in content
 
 
 @pytest.mark.parametrize(

@@ -78,12 +78,6 @@ async def test_what_fits_is_not_decoded():
     assert (await fit(damaged, image_facts(damaged), len(damaged))).content == damaged
 
 
-@pytest.mark.parametrize(("kind", "extension"), [("PNG", "png"), ("JPEG", "jpg"), ("WEBP", "webp"), ("GIF", "gif")])
-async def test_a_files_extension_is_its_kinds(kind: str, extension: str):
-    content = written(scene(), kind)
-    assert (await fit(content, image_facts(content), len(content))).extension == extension
-
-
 # What does not
 
 
