@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import bot.pictures.journal
 from bot.answers.question import Asker
 from bot.errors import CreditsRefused, LineFull, NothingToRepeat, NotPermitted, Overloaded, TooLate, UnknownModel
 from bot.pictures.fetching import Fetcher
@@ -401,6 +402,32 @@ async def test_cancelling_pays_back_and_says_so(shop: Shop) -> None:
         assert await shop.charge(order) == ("cancelled", 0, IMAGE_NANO, 0)
         await services.pictures.cancel(order.id, by=order.asker.id, at=message.channel.id, moderator=False)
         assert await shop.charge(order) == ("cancelled", 0, IMAGE_NANO, 0)
+
+
+async def test_an_order_that_was_left_to_the_next_start_is_cancelled_and_says_so(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.api.script_picture(PictureScript(held=True))
+    monkeypatch.setattr(bot.pictures.journal, "PAUSES_S", ())
+    async with shop.running() as services:
+        database = services.pictures._database
+        real, disk_is_full = database.write, True
+
+        async def failing(*args: object, **options: object) -> object:
+            if disk_is_full:
+                raise StorageFailed("the disk is full")
+            return await real(*args, **options)  # type: ignore[arg-type]
+
+        order, message = await shop.order()
+        await services.pictures.order(order, words)
+        monkeypatch.setattr(database, "write", failing)
+        async with asyncio.timeout(5):
+            while services.pictures._runner.knows(order.id):  # noqa: ASYNC110 - the runner tells nobody of what it leaves
+                await asyncio.sleep(0.01)
+        disk_is_full = False
+        await services.pictures.cancel(order.id, by=order.asker.id, at=message.channel.id, moderator=False)
+        await shop.said(message, "⏹️ Cancelled. Nothing was charged.")
+        assert await shop.charge(order) == ("cancelled", 0, 0, 0)
 
 
 async def test_cancelling_during_the_submission_books_what_the_api_may_have_taken(shop: Shop) -> None:
