@@ -51,6 +51,7 @@ FORM_S: Final = 15 * 60
 PERSONA_SHOWN: Final = 300
 PERSONA_LINES: Final = 10
 """Characters and lines of the persona that `show` quotes; `/settings persona` has the rest."""
+NONE_DRAWS: Final = "The bot's operator offers no models that draw."
 
 Model: TypeAlias = ChatModel | ImageModel
 Edit: TypeAlias = Callable[[GuildSettings], GuildSettings]
@@ -214,6 +215,9 @@ class SettingsCog(commands.GroupCog, group_name="settings", group_description="H
     @app_commands.command(name="picture-models", description="Which models draw pictures here")
     async def picture_models(self, interaction: Interaction) -> None:
         guild = await self._begin(interaction)
+        if not self.services.catalog.image_models:
+            await interaction.followup.send(NONE_DRAWS, ephemeral=True)
+            return
         settings = await self.services.guilds.settings(guild.id)
         now = setting_words("picture_models", settings.picture_models)
         await interaction.followup.send(
@@ -225,6 +229,9 @@ class SettingsCog(commands.GroupCog, group_name="settings", group_description="H
     @app_commands.command(name="age-restricted-models", description="Which models draw in age-restricted channels only")
     async def age_restricted_models(self, interaction: Interaction) -> None:
         guild = await self._begin(interaction)
+        if not self.services.catalog.image_models:
+            await interaction.followup.send(NONE_DRAWS, ephemeral=True)
+            return
         settings = await self.services.guilds.settings(guild.id)
         now = setting_words("age_restricted_models", settings.age_restricted_models)
         lines = [

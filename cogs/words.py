@@ -71,8 +71,8 @@ def _typed(text: str) -> str:
 
 
 def _unknown_model(error: errors.UnknownModel) -> str:
-    known = _listed(error.known)
-    return f"⚠️ There is no model {_typed(error.model)} (any more). Please choose one of {known}."
+    known = f"Please choose one of {_listed(error.known)}." if error.known else "The bot's operator offers no other."
+    return f"⚠️ There is no model {_typed(error.model)} (any more). {known}"
 
 
 def _model_not_allowed(error: errors.ModelNotAllowed) -> str:

@@ -60,7 +60,11 @@ async def test_orders_and_buttons_outlive_every_model_that_draws(empty_house: Ho
         house.api.release_pictures()
         await house.discord.wait_until(lambda: left.attachments, what="the picture of before")
         assert "prompt:A cat" in await told(house, await house.dana.click(old, label="Details"))
-        assert "There is no model `realvision`" in await told(house, await house.dana.click(old, label="Again"))
+        again = await told(house, await house.dana.click(old, label="Again"))
+        assert again == "⚠️ There is no model `realvision` (any more). The bot's operator offers no other."
+        for command in ("picture-models", "age-restricted-models"):
+            asked = await house.admin.slash(house.channel, f"settings {command}")
+            assert await told(house, asked) == "The bot's operator offers no models that draw."
         await house.dana.click(old, label="Delete")
         await house.discord.wait_until(lambda: old.deleted)
         assert house.discord.world.commands.find("imagine", 1, house.guild.id) is None
