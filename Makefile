@@ -28,7 +28,7 @@ sandbox: $(VENV)/run  ## start the sandbox in any case; options in ARGS, such as
 	@exec $(BIN)/python -m sandbox $(ARGS)
 
 test: $(VENV)/dev  ## run the tests
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -n 4
 
 lint: $(VENV)/dev  ## check style
 	$(BIN)/ruff check .

@@ -1,9 +1,26 @@
-"""How Hypothesis runs: the same examples each time in CI, so that a red run there is never news of another change."""
+"""What holds for all tests: how Hypothesis runs, and how soon the API is asked about a picture."""
 
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
 
+from bot.pictures import drawing
+from bot.pictures.polling import pause_s
+
 settings.register_profile("here", deadline=None, print_blob=True)
+# The same examples each time in CI, so that a red run there is never news of another change.
 settings.register_profile("ci", deadline=None, print_blob=True, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
+
+POLLS_SOONER = 10
+"""Most tests of pictures would wait half a second for their first poll, and for nothing else."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def sooner_polls() -> Iterator[None]:
+    """Ask about pictures ten times as soon; `tests/pictures/test_polling.py` holds how soon it is in truth."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(drawing, "pause_s", lambda elapsed_s, expected_s: pause_s(elapsed_s, expected_s) / POLLS_SOONER)
+        yield
