@@ -34,7 +34,8 @@ RESUME_S: Final = 15.0
 """So long at least a picture is asked about after a restart, however long ago it was ordered: it may be ready."""
 TRIES: Final = 6
 """How often all of them do, as far as the API may have taken it: a process that dies again and again must end, too."""
-JITTER: Final = (0.9, 1.1)
+JITTER: Final = (1.0, 1.2)
+"""Never less than the pause: the least of them is what an API is presumed to bear."""
 GATE_S: Final = 30.0
 """How long a poll waits for its turn, at most."""
 RETRY_AFTER_LIMIT_S: Final = 20.0
