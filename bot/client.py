@@ -29,6 +29,7 @@ EXTENSIONS: Final = (
     "cogs.usage",
     "cogs.quota",
     "cogs.settings",
+    "cogs.doctor",
     "cogs.help",
     "cogs.operator",
 )
