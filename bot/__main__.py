@@ -8,14 +8,24 @@ import signal
 import sys
 from pathlib import Path
 
-import aiohttp
+try:
+    import aiohttp
 
-from bot.app import run
-from bot.credits import commands as ledger
-from bot.errors import BotError, SettingsError
-from bot.ops.doctor import command as doctor
-from bot.ops.logging import configure
-from bot.settings import Settings, environment
+    from bot.app import run
+    from bot.credits import commands as ledger
+    from bot.errors import BotError, SettingsError
+    from bot.ops.doctor import command as doctor
+    from bot.ops.logging import configure
+    from bot.settings import Settings, environment
+except ImportError as error:
+    # What newcomers meet first: another Python than the one that has the libraries, or one that is too old.
+    if (error.name or "").partition(".")[0] in ("bot", "cogs"):
+        raise
+    sys.exit(
+        f"The bot cannot start: {error}.\n"
+        f"This is Python {sys.version.split()[0]} at {sys.executable}; 3.11 or newer is needed, with the libraries.\n"
+        "Install them with `python -m pip install -r requirements.txt`, or let `make run` do it."
+    )
 
 log = logging.getLogger("bot")
 

@@ -6,7 +6,9 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
+
+import aiosqlite
 
 from bot.credits.check import check
 from bot.errors import SettingsError
@@ -14,7 +16,7 @@ from bot.ops.doctor.findings import Finding, Level
 from bot.storage.database import BUSY_TIMEOUT_MS, sqlite_path
 from bot.storage.errors import DatabaseInUse, StorageError
 from bot.storage.lock import sole_process
-from bot.storage.migrate import MIGRATIONS, read_migrations
+from bot.storage.migrate import MIGRATIONS, migrate, read_migrations
 from bot.storage.snapshot import snapshot
 
 QUICK_CHECK_S: Final = 20.0
@@ -23,9 +25,13 @@ QUICK_CHECK_S: Final = 20.0
 LOOK_EVERY: Final = 100_000
 """SQLite's steps between two looks at the time."""
 
+TRIAL_LIMIT_BYTES: Final = 256_000_000
+"""A larger database is not copied into memory."""
+
 RESTORE: Final = "Stop the bot, move the file aside, and put your newest backup in its place."
 
 Found = list[Finding]
+State = Literal["current", "older", "unusable"]
 
 
 async def database_findings(url: str) -> Sequence[Finding]:
@@ -38,10 +44,13 @@ async def database_findings(url: str) -> Sequence[Finding]:
         cure = "Name a file in DATABASE_URL, or move that away."
         return [_finding("problem", f"{path.absolute()} is no file.", cure)]
     users = await asyncio.to_thread(_users, path)
-    pages, readable = await asyncio.to_thread(_pages, path)
-    if not readable:
-        return [*users, *pages]
-    return [*users, *pages, *await _books(url)]
+    pages, state = await asyncio.to_thread(_pages, path)
+    found = [*users, *pages]
+    if state == "older":
+        found += await _trial(path)
+    elif state == "current":
+        found += await _books(url)
+    return found
 
 
 def _finding(level: Level, what: str, cure: str | None = None) -> Finding:
@@ -62,38 +71,62 @@ def _users(path: Path) -> Found:
         return [_finding("problem", f"{path.absolute()}.lock cannot be opened: {error.strerror}.", cure)]
 
 
-def _pages(path: Path) -> tuple[Found, bool]:
-    """What SQLite itself has against the file and its schema; and whether the books can be read."""
+def _pages(path: Path) -> tuple[Found, State]:
+    """What SQLite itself has against the file, and whose schema it has."""
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(sqlite3.connect(_address(path), uri=True)) as connection:
             connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-            schema, current = _schema(connection)
-            return [*schema, _quick_check(connection)], current
+            schema, state = _schema(connection)
+            return [*schema, _quick_check(connection)], state
     except sqlite3.DatabaseError as error:
-        return [_finding("problem", f"SQLite cannot read {path.absolute()}: {error}.", RESTORE)], False
+        return [_finding("problem", f"SQLite cannot read {path.absolute()}: {error}.", RESTORE)], "unusable"
 
 
-def _schema(connection: sqlite3.Connection) -> tuple[Found, bool]:
+def _schema(connection: sqlite3.Connection) -> tuple[Found, State]:
     known = read_migrations(MIGRATIONS)
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'schema_version'").fetchone() is None:
         tables = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
         if tables == 0:
-            return [_finding("note", "The database is empty: the bot prepares it when it starts.")], False
+            return [_finding("note", "The database is empty: the bot prepares it when it starts.")], "unusable"
         cure = "Name another file in DATABASE_URL."
-        return [_finding("problem", "The file is a database of another program.", cure)], False
+        return [_finding("problem", "The file is a database of another program.", cure)], "unusable"
     rows = connection.execute("SELECT number, checksum FROM schema_version ORDER BY number").fetchall()
     if len(rows) > len(known):
         what = f"A newer version of the bot made this database (schema {len(rows)}; this one knows {len(known)})."
         cure = "Install the newer version again, or restore a backup from before it."
-        return [_finding("problem", what, cure)], False
+        return [_finding("problem", what, cure)], "unusable"
     changed = [one.name for (_, checksum), one in zip(rows, known, strict=False) if checksum != one.checksum]
     if changed:
         what = f"Migration {changed[0]} is not the one that made this database: its file was changed since."
-        return [_finding("problem", what, "Install the bot's files anew, unchanged.")], False
+        return [_finding("problem", what, "Install the bot's files anew, unchanged.")], "unusable"
     if len(rows) < len(known):
-        what = f"The database has schema {len(rows)}; the next start brings it to {len(known)}."
-        return [_finding("note", what, "Make a backup of the file before that start.")], False
-    return [_finding("ok", f"The database has this version's schema ({len(known)}).")], True
+        return [], "older"
+    return [_finding("ok", f"The database has this version's schema ({len(known)}).")], "current"
+
+
+def _address(path: Path) -> str:
+    return f"{path.absolute().as_uri()}?mode=ro"
+
+
+async def _trial(path: Path) -> Found:
+    """Bring a copy of an older version's database up to date, in memory, where nothing of it stays behind."""
+    known = read_migrations(MIGRATIONS)
+    cure = "Make a backup of the file before that start."
+    if (await asyncio.to_thread(path.stat)).st_size > TRIAL_LIMIT_BYTES:
+        what = f"An older version made the database; the next start brings it to {len(known)}."
+        return [_finding("note", what, cure)]
+    source = aiosqlite.connect(_address(path), uri=True)
+    try:
+        async with source, aiosqlite.connect(":memory:", isolation_level=None) as copy:
+            copy.row_factory = sqlite3.Row
+            await source.backup(copy)
+            rows = list(await copy.execute_fetchall("SELECT COUNT(*) FROM schema_version"))
+            await migrate(copy, known)
+    except (sqlite3.Error, StorageError) as error:
+        what = f"An older version made the database, and it cannot be brought up to date: {error}."
+        return [_finding("problem", what, "Go back to the older version, and report this.")]
+    what = f"The database has schema {rows[0][0]}; the next start brings it to {len(known)}, as a trial on a copy did."
+    return [_finding("note", what, cure)]
 
 
 def _quick_check(connection: sqlite3.Connection) -> Finding:

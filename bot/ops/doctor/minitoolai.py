@@ -32,7 +32,8 @@ async def minitoolai_findings(api_url: str, api_key: str | None) -> Sequence[Fin
         return [_finding("problem", f"The MiniToolAI API {ours.what}.", ours.cure)]
     if api_key is None:
         return [_reached(ours), _finding("note", "The key was not looked at: MINITOOLAI_API_KEY has to be set first.")]
-    return [_reached(ours), _judged(ours, rest[0])]
+    reached = _reached(ours)
+    return [reached, _judged(ours, rest[0])] if reached.level == "ok" else [reached]
 
 
 async def _ask(api_url: str, key: str) -> Answer | Failure:
