@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from bot.client import Bot
 from bot.ops.doctor import machine
 from bot.ops.doctor.command import as_json, as_text, checks
-from bot.ops.doctor.database import database_findings
+from bot.ops.doctor.database import RESTORE, _unreadable, database_findings
 from bot.ops.doctor.discord import application_findings, clock_findings, discord_findings, start_findings
 from bot.ops.doctor.findings import Check, Finding, Level, examine, worst
 from bot.ops.doctor.minitoolai import UNANSWERABLE, minitoolai_findings
@@ -283,7 +283,20 @@ async def test_the_bot_may_be_running_on_it(url: str):
 
 async def test_a_file_that_is_no_database_is_a_problem(tmp_path: Path, url: str):
     (tmp_path / "bot.db").write_bytes(b"no database " * 1000)
-    assert "file is not a database" in only(await database_findings(url), "problem").what
+    found = only(await database_findings(url), "problem")
+    assert ("file is not a database" in found.what, found.cure) == (True, RESTORE)
+
+
+async def test_nobody_is_sent_to_a_backup_for_a_file_that_is_only_locked_or_closed_to_them(tmp_path: Path):
+    for name in ("SQLITE_BUSY", "SQLITE_CANTOPEN", "SQLITE_IOERR_READ"):
+        error = sqlite3.OperationalError("it does not work")
+        error.sqlite_errorname = name
+        assert _unreadable(tmp_path / "bot.db", error).cure not in (None, RESTORE)
+
+
+async def test_a_folder_in_the_files_place_is_a_problem(tmp_path: Path, url: str):
+    await asyncio.to_thread((tmp_path / "bot.db").mkdir)
+    assert only(await database_findings(url), "problem").what.endswith("bot.db is no file.")
 
 
 async def test_damaged_pages_are_found(tmp_path: Path, url: str):

@@ -30,6 +30,8 @@ TRIAL_LIMIT_BYTES: Final = 256_000_000
 
 RESTORE: Final = "Stop the bot, move the file aside, and put your newest backup in its place."
 
+RIGHTS: Final = "Give the file and its folder to the user that runs the bot, and look whether the disk is sound."
+
 Found = list[Finding]
 State = Literal["current", "older", "unusable"]
 
@@ -37,12 +39,8 @@ State = Literal["current", "older", "unusable"]
 async def database_findings(url: str) -> Sequence[Finding]:
     """The file, who uses it, its schema, its pages and the books in it."""
     path = sqlite_path(url)
-    if not path.exists():
-        what = f"There is no {path.absolute()} yet: the bot makes it when it starts."
-        return [_finding("note", what)]
-    if not path.is_file():
-        cure = "Name a file in DATABASE_URL, or move that away."
-        return [_finding("problem", f"{path.absolute()} is no file.", cure)]
+    if (absent := _absent(path)) is not None:
+        return [absent]
     users = await asyncio.to_thread(_users, path)
     pages, state = await asyncio.to_thread(_pages, path)
     found = [*users, *pages]
@@ -57,6 +55,18 @@ def _finding(level: Level, what: str, cure: str | None = None) -> Finding:
     return Finding(check="database", level=level, what=what, cure=cure)
 
 
+def _absent(path: Path) -> Finding | None:
+    """Why there is no file to look at; None where there is one."""
+    try:
+        if path.is_file():
+            return None
+        if not path.exists():
+            return _finding("note", f"There is no {path.absolute()} yet: the bot makes it when it starts.")
+    except OSError as error:
+        return _finding("problem", f"{path.absolute()} cannot be looked at: {error.strerror}.", RIGHTS)
+    return _finding("problem", f"{path.absolute()} is no file.", "Name a file in DATABASE_URL, or move that away.")
+
+
 def _users(path: Path) -> Found:
     """Whether the bot is at work on it. The lock is held for a moment, and not made where there is none."""
     if not path.with_name(f"{path.name}.lock").exists():
@@ -67,8 +77,7 @@ def _users(path: Path) -> Found:
     except DatabaseInUse:
         return [_finding("ok", "The bot is running on this database; only one can at a time.")]
     except OSError as error:
-        cure = "Give the folder's files to the user that runs the bot."
-        return [_finding("problem", f"{path.absolute()}.lock cannot be opened: {error.strerror}.", cure)]
+        return [_finding("problem", f"{path.absolute()}.lock cannot be opened: {error.strerror}.", RIGHTS)]
 
 
 def _pages(path: Path) -> tuple[Found, State]:
@@ -79,7 +88,19 @@ def _pages(path: Path) -> tuple[Found, State]:
             schema, state = _schema(connection)
             return [*schema, _quick_check(connection)], state
     except sqlite3.DatabaseError as error:
-        return [_finding("problem", f"SQLite cannot read {path.absolute()}: {error}.", RESTORE)], "unusable"
+        return [_unreadable(path, error)], "unusable"
+
+
+def _unreadable(path: Path, error: sqlite3.DatabaseError) -> Finding:
+    """Damage is told from a lock and from missing rights: whoever restores a backup for those loses what is newer."""
+    what = f"SQLite cannot read {path.absolute()}: {error}."
+    match error.sqlite_errorname.split("_")[1]:
+        case "BUSY" | "LOCKED":
+            return _finding("warning", what, "Another program holds the file: end that one, or try again later.")
+        case "NOTADB" | "CORRUPT":
+            return _finding("problem", what, RESTORE)
+        case _:
+            return _finding("problem", what, RIGHTS)
 
 
 def _schema(connection: sqlite3.Connection) -> tuple[Found, State]:
@@ -155,7 +176,8 @@ async def _books(url: str) -> Found:
         async with snapshot(url) as tx:
             checked = await check(tx)
     except (StorageError, SettingsError) as error:
-        return [Finding(check="ledger", level="problem", what=f"The books cannot be read: {error}.", cure=RESTORE)]
+        cure = "Try again; if it stays so, keep the file as it is and report this."
+        return [Finding(check="ledger", level="problem", what=f"The books cannot be read: {error}.", cure=cure)]
     if not checked.differences:
         what = f"{checked.entries} entries, {checked.accounts} accounts: all balances are right."
         return [Finding(check="ledger", level="ok", what=what)]
