@@ -11,6 +11,7 @@ from typing import Final
 import discord
 from discord import app_commands
 from discord.ext import commands
+from discord.utils import format_dt
 
 from bot.client import NOT_TAKEN, Bot
 from bot.credits.policy import DIRECT_SCOPE, OperatorLimits
@@ -92,6 +93,7 @@ class Doctor(commands.Cog):
             Check(name="permissions", run=partial(_permissions, interaction)),
             Check(name="log channel", run=partial(self._log_channel, interaction.guild)),
             Check(name="allowance", run=partial(self._allowance, interaction.guild)),
+            Check(name="ceiling", run=partial(self._ceiling, interaction.guild)),
             Check(name="pictures", run=partial(self._pictures, interaction)),
             Check(name="commands", run=self._commands),
             Check(name="limits", run=partial(self._limits, interaction)),
@@ -125,6 +127,19 @@ class Doctor(commands.Cog):
             return [Finding(check="allowance", level="problem", what=what, cure=cure)]
         words = allowance_words(allowance, self.services.unit)
         return [Finding(check="allowance", level="ok", what=f"Everyone may spend **{words}** ({whose}).")]
+
+    async def _ceiling(self, guild: discord.Guild) -> Sequence[Finding]:
+        """Whether the operator's money for this month is used up: the server's share, or all. Else nothing is said."""
+        settings, now = self.services.settings, datetime.now(UTC)
+        ceilings = ((guild.id, settings.server_monthly_ceiling_nano), (None, settings.bot_monthly_ceiling_nano))
+        for scope_id, ceiling_nano in ceilings:
+            month = await self.services.reports.month(scope_id, at=now)
+            if ceiling_nano is not None and month.provider_nano + month.held_nano >= ceiling_nano:
+                whose = "This server has" if scope_id else "I have"
+                what = f"{whose} used up what the bot's operator pays for in a month, so nobody is served."
+                cure = f"It goes on {format_dt(month.resets_at, 'R')}, or when the operator raises the limit."
+                return [Finding(check="ceiling", level="problem", what=what, cure=cure)]
+        return []
 
     async def _pictures(self, interaction: Interaction) -> Sequence[Finding]:
         """What decides on pictures here: the server's switch, the channel's age restriction, and the upload limit."""
@@ -261,7 +276,7 @@ def report(interaction: Interaction, findings: Sequence[Finding]) -> str:
     end = "Nothing is in the way." if not wrong else f"{wrong} thing{'' if wrong == 1 else 's'} to mend."
     shown = fitted(lines, reserve=200)
     more = f" {len(lines) - shown} more did not fit; mend these first." if shown < len(lines) else ""
-    checked = discord.utils.format_dt(datetime.now(UTC), "t")
+    checked = format_dt(datetime.now(UTC), "t")
     return "\n".join([*lines[:shown], f"-# {end}{more} Looked at {checked}."])
 
 

@@ -11,7 +11,7 @@ from bot.guilds import SERVER_DEFAULT, Decision
 from sandbox.discord.people import ClientRefused
 from sandbox.discord.permissions import Permission
 from sandbox.discord.places import Channel
-from tests.e2e.deciding import ended, services, told, told_despite
+from tests.e2e.deciding import ended, services, spend, told, told_despite
 from tests.e2e.house import API_KEY, House
 
 HOST_DETAILS = ("127.0.0.1", "bot.db", "/tmp", "http", API_KEY)
@@ -113,6 +113,24 @@ async def test_a_server_whose_default_is_none_is_a_problem(house: House) -> None
 async def test_an_operators_default_of_none_is_told_as_theirs(empty_house: House) -> None:
     async with empty_house.running(DEFAULT_ALLOWANCE="none"):
         assert "(the default of the bot's operator is none)" in await doctor(empty_house)
+
+
+@pytest.mark.parametrize(
+    ("variable", "whose"), [("SERVER_MONTHLY_CEILING_USD", "This server has"), ("BOT_MONTHLY_CEILING_USD", "I have")]
+)
+async def test_a_month_that_is_used_up_is_a_problem(empty_house: House, variable: str, whose: str) -> None:
+    async with empty_house.running(**{variable: "0.01"}):
+        await spend(empty_house, empty_house.dana, 9)
+        assert "used up" not in await doctor(empty_house)
+        await spend(empty_house, empty_house.dana, 1)
+        assert f"❌ {whose} used up what the bot's operator pays for" in await doctor(empty_house)
+
+
+async def test_an_api_that_is_not_there_is_found(empty_house: House) -> None:
+    async with empty_house.running(MINITOOLAI_API_URL="http://127.0.0.1:9/api"):
+        text = await doctor(empty_house)
+    assert "❌ The AI service does not serve me just now." in text
+    assert "127.0.0.1" not in text
 
 
 async def test_pictures_switched_off_an_upload_limit_and_an_age_restriction_are_told(house: House) -> None:

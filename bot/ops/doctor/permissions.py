@@ -22,6 +22,8 @@ class Needed:
     needs_sending: bool = False
 
 
+ADMINISTRATOR: Final = 1 << 3
+"""Stands for all the others."""
 VIEW_CHANNEL: Final = 1 << 10
 
 NEEDED: Final = (
@@ -73,7 +75,7 @@ def permission_findings(granted: int, *, in_thread: bool) -> Sequence[Finding]:
     Who does not see a channel can do nothing there, and who may not write cannot attach either: only the cause is told.
     """
     wanted = [needed for needed in NEEDED if needed.in_thread in (None, in_thread)]
-    missing = [needed for needed in wanted if not granted & needed.bit]
+    missing = [needed for needed in wanted if not granted & (needed.bit | ADMINISTRATOR)]
     if not missing:
         return [Finding(check="permissions", level="ok", what="I have every permission that I use here.")]
     if missing[0].bit == VIEW_CHANNEL:
