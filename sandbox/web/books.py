@@ -58,8 +58,8 @@ class Books:
 
 
 def _standing(standing: Standing, unit: CreditUnit, guild: Guild | None) -> list[Json]:
-    def shown(amount: NanoDollars | None) -> str:
-        return "unlimited" if amount is None else f"{unit.show(amount)} credits"
+    def shown(amount: NanoDollars | None, *, up: bool = False) -> str:
+        return "unlimited" if amount is None else f"{unit.show(amount, up=up)} credits"
 
     allowance, source = standing.in_force.allowance, _SOURCES[standing.in_force.source]
     role = guild.roles.get(standing.in_force.role_id or 0) if guild else None
@@ -68,7 +68,7 @@ def _standing(standing: Standing, unit: CreditUnit, guild: Guild | None) -> list
     limit = "nothing" if allowance.kind == "none" else shown(standing.limit_nano)
     lines = {
         "Allowance": f"{limit}{f' a {allowance.period}' if allowance.kind == 'amount' else ''}, {source}",
-        "Spent": shown(standing.spent_nano),
+        "Spent": shown(standing.spent_nano, up=True),
         "On hold": shown(standing.held_nano),
         "Left": shown(standing.left_nano),
         "Granted, left": shown(standing.grants_left_nano),

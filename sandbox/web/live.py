@@ -154,6 +154,8 @@ class Feed:
         self._sequence = 0
         self._panel = False
         self._told_log = 0
+        self._told_limits: list[Json] = []
+        self._limits_due_s = 0.0
         self._problem: str | None = None
         self._wake.set()
 
@@ -175,7 +177,7 @@ class Feed:
 
     def note_traffic(self) -> None:
         if self._panel:
-            self.mark("log", "limits")
+            self.mark("log")
 
     def note_problem(self, words: str) -> None:
         """What the page said made no sense."""
@@ -195,7 +197,7 @@ class Feed:
                 return self._open(data.get("channel"))
             case "panel":
                 self._panel = data.get("on") is True
-                self._told_log = 0
+                self._told_log, self._told_limits, self._limits_due_s = 0, [], 0.0
                 self.note_traffic()
             case "resync":
                 self._stale = True
@@ -235,7 +237,7 @@ class Feed:
                     await self._wake.wait()
             self._wake.clear()
             if self._panel:
-                self._marks.update({"log": None, "limits": None})
+                self._marks["log"] = None
             for frame in self._frames():
                 self._sequence += 1
                 async with asyncio.timeout(SEND_S):
@@ -248,8 +250,8 @@ class Feed:
             self.channel, self._stale = first_channel(self._scene), True
         if self._stale:
             self._stale = False
-            self._marks = {"log": None, "limits": None} if self._panel else {}
-            self._messages, self._activity, self._told_log = {}, {}, 0
+            self._marks = {"log": None} if self._panel else {}
+            self._messages, self._activity, self._told_log, self._told_limits = {}, {}, 0, []
             yield self._snapshot()
             yield self._opened()
             yield self._typing()
@@ -269,6 +271,8 @@ class Feed:
         for what in marks:
             if what in _PARTS:
                 yield from _PARTS[what](self)
+        if self._panel:
+            yield from self._limits()
 
     def _snapshot(self) -> Json:
         scene, guild = self._scene, self._scene.guild
@@ -370,7 +374,18 @@ class Feed:
                 return {"op": what, "clock": self.clock()}
             case "faults":
                 return {"op": what, "faults": self._hub.switches.json()}
-        return {"op": "limits", "buckets": limits_json(self._scene.discord)}
+        raise AssertionError(f"{what} is no part of the page")
+
+    def _limits(self) -> Iterator[Json]:
+        """Where they changed, and not too often: every request changes some."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s < self._limits_due_s:
+            return
+        self._limits_due_s = now_s + PANEL_S
+        buckets = limits_json(self._scene.discord)
+        if buckets != self._told_limits:
+            self._told_limits = buckets
+            yield {"op": "limits", "buckets": buckets}
 
 
 def _whole(what: str) -> Callable[[Feed], Iterator[Json]]:
@@ -378,9 +393,7 @@ def _whole(what: str) -> Callable[[Feed], Iterator[Json]]:
 
 
 _PARTS: Final[dict[str, Callable[[Feed], Iterator[Json]]]] = {
-    **{
-        what: _whole(what) for what in ("typing", "channels", "members", "commands", "bot", "clock", "faults", "limits")
-    },
+    **{what: _whole(what) for what in ("typing", "channels", "members", "commands", "bot", "clock", "faults")},
     "log": Feed.log,
 }
 

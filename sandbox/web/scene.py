@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from sandbox.discord.people import Person
+from sandbox.discord.permissions import Permission
 from sandbox.discord.places import Channel, Guild
 from sandbox.discord.server import DiscordServer
 from sandbox.discord.world import World
-from sandbox.terminal.stage import Api, Cast, Stage, found_server, open_stage
+from sandbox.terminal.stage import EVERYDAY, Api, Cast, Stage, found_server, open_stage
 from sandbox.web.clock import Lead
 from sandbox.web.memory import Memory, read
 
@@ -81,6 +82,7 @@ def _found(discord: DiscordServer) -> Cast:
     """Ruth owns the server, Dana is a member, Noam a newcomer with a role. What is new comes last: ids stay."""
     people, channels = found_server(discord)
     guild = next(iter(discord.world.guilds.values()))
+    guild.set_permissions(guild.everyone, EVERYDAY | Permission.ADD_REACTIONS | Permission.CREATE_PUBLIC_THREADS)
     newcomers = guild.add_role(NEWCOMERS, mentionable=True)
     guild.set_roles(people["Noam"].user, [newcomers])
     channels["after-dark"] = guild.add_text_channel("after-dark", nsfw=True)
