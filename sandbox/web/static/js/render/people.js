@@ -21,8 +21,8 @@ export function name(user, tag = "span") {
 
 export const botTag = () => h("span", { class: "tag" }, "Bot");
 
-/** The colour of a role, which the style sheet mixes with the text's until it can be read. @param {number} hue */
-export const roleColour = (hue) => `oklch(0.68 0.15 ${hue})`;
+/** The colour of a role: as light or as dark as the theme needs it to be read. @param {number} hue */
+export const roleColour = (hue) => `light-dark(oklch(0.47 0.13 ${hue}), oklch(0.77 0.13 ${hue}))`;
 
 /** @param {string} text */
 export function initials(text) {
