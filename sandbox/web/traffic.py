@@ -16,6 +16,25 @@ from sandbox.minitoolai.server import MiniToolAIServer
 
 KEPT: Final = 500
 CHAT: Final = "/chat-completions/"
+PICTURES: Final = "/texttoimage/"
+
+
+class _Seen:
+    """Which numbered requests are still under way."""
+
+    def __init__(self) -> None:
+        self._last = 0
+        self._open: set[int] = set()
+
+    def ends(self, number: int, *, ended: bool) -> bool:
+        """Whether this is the first time that it is seen to have ended."""
+        if number > self._last:
+            self._last = number
+            self._open.add(number)
+        if not ended or number not in self._open:
+            return False
+        self._open.discard(number)
+        return True
 
 
 class Traffic:
@@ -27,8 +46,8 @@ class Traffic:
         self._changed = changed
         self._entries: deque[Json] = deque(maxlen=KEPT)
         self._count = 0
-        self._open: set[int] = set()
-        self._seen = 0
+        self._chats = _Seen()
+        self._pictures = _Seen()
         discord.observers.append(self._on_request)
         discord.world.listeners.append(self._on_event)
 
@@ -63,21 +82,26 @@ class Traffic:
 
     def _collect(self) -> None:
         """MiniToolAI tells nobody of its requests, so they are looked up: each once, when it has ended."""
-        for received in self._api.requests if self._api is not None else ():
-            if received.number > self._seen:
-                self._seen = received.number
-                self._open.add(received.number)
-            if received.number in self._open and (received.ended.is_set() or received.status >= 400):
-                self._open.discard(received.number)
-                last = received.sent_at[-1] if received.sent_at else None
-                self._add(
-                    kind="api",
-                    method="POST",
-                    what=getattr(received, "path", CHAT),
-                    status=received.status or None,
-                    ms=(last - received.arrived_at) * 1000 if last is not None else None,
-                    note=f"{len(received.sent)} chunks" if received.sent else None,
+        if self._api is None:
+            return
+        for received in self._api.requests:
+            if self._chats.ends(received.number, ended=received.ended.is_set() or received.status >= 400):
+                self._add_call(
+                    CHAT,
+                    received.status,
+                    received.sent_at[-1] - received.arrived_at if received.sent_at else None,
+                    f"{len(received.sent)} chunks" if received.sent else None,
                 )
+        for order in self._api.pictures:
+            done_at = order.downloaded_at[0] if order.downloaded_at else None
+            failed = order.ended.is_set() and (order.status >= 400 or order.job_id is None)
+            if self._pictures.ends(order.number, ended=failed or done_at is not None):
+                took_s = done_at - order.arrived_at if done_at is not None else None
+                self._add_call(PICTURES, order.status, took_s, f"asked {order.polls} times" if order.polls else None)
+
+    def _add_call(self, what: str, status: int, took_s: float | None, note: str | None) -> None:
+        ms = None if took_s is None else took_s * 1000
+        self._add(kind="api", method="POST", what=what, status=status or None, ms=ms, note=note)
 
     def _add(
         self,
