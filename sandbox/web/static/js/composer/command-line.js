@@ -8,6 +8,9 @@ import { icon } from "../icons.js";
 import { announce } from "../ui/toast.js";
 import { makePill } from "./pills.js";
 
+/** What libraries send where nobody described an option. */
+const UNTOLD = new Set(["…", "..."]);
+
 export class CommandLine {
   /**
    * @param {object} how
@@ -163,7 +166,7 @@ export class CommandLine {
   /** @param {import("./pills.js").Pill} [pill] */
   #describe(pill) {
     const [title, words] = pill ? [pill.option.name, pill.option.description] : [`/${this.command.name}`, this.command.description];
-    fill(this.hint, h("strong", {}, title), " ", h("span", { dir: "auto" }, words));
+    fill(this.hint, h("strong", {}, title), " ", h("span", { dir: "auto" }, UNTOLD.has(words) ? "" : words));
     for (const each of this.pills) each.element.classList.toggle("current", each === pill);
   }
 

@@ -17,6 +17,7 @@ import { asked, matching } from "./matching.js";
 const TYPING_EVERY_MS = 8_000;
 const SUGGESTED_AT_MOST = 25;
 const COUNTED_FROM = 200;
+const NARROW = matchMedia("(max-width: 560px)");
 
 export class Composer {
   /**
@@ -336,7 +337,7 @@ export class Composer {
     const closed = !may.write && !may.use_commands;
     const at = here?.kind === "dm" ? `@${here.name}` : `#${here?.name ?? ""}`;
     this.text.disabled = closed;
-    this.text.placeholder = closed ? "" : may.write ? `Message ${at}, or / for a command` : "Only commands here: type /";
+    this.text.placeholder = closed ? "" : may.write ? (NARROW.matches ? `Message ${at}` : `Message ${at}, or / for a command`) : "Only commands here: type /";
     this.attach.hidden = !may.attach || Boolean(this.command);
     this.why.hidden = may.write;
     this.why.textContent = may.why ?? "";

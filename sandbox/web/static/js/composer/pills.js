@@ -71,7 +71,7 @@ function textField(option) {
 export function grow(field) {
   field.style.width = "";
   const longest = Math.max(...field.value.split("\n").map((line) => line.length));
-  field.style.width = `min(100%, ${Math.max(4, longest + 2)}ch)`;
+  field.style.width = `${Math.max(4, longest + 2)}ch`;
   field.style.height = "auto";
   field.style.height = `${Math.min(field.scrollHeight, 160)}px`;
 }

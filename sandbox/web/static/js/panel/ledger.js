@@ -17,7 +17,7 @@ export function ledgerTab(store, visible) {
   const rows = h("tbody", {});
   const table = h("table", { class: "entries" }, h("caption", { class: "visually-hidden" }, "Entries, newest first"), h("thead", {}, h("tr", {}, ["When", "What", "Credits"].map((each) => h("th", { scope: "col" }, each)))), rows);
   const note = h("p", { class: "tab-empty" });
-  const again = h("button", { class: "icon-button", type: "button", title: "Read again", "aria-label": "Read the ledger again", on: { click: () => read() } }, icon("clock"));
+  const again = h("button", { class: "icon-button", type: "button", title: "Read again", "aria-label": "Read the ledger again", on: { click: () => read() } }, icon("refresh"));
   const element = h("section", { class: "ledger-tab" }, h("div", { class: "ledger-head" }, h("div", {}, title, where), again), standing, note, table);
   let asked = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
