@@ -79,7 +79,9 @@ class Hub:
         while True:
             await gateway.wait_until(is_online, timeout_s=_FOREVER_S)
             self.set_bot("online")
+            self.traffic.note_gateway("connected")
             await gateway.wait_until(lambda: not is_online(), timeout_s=_FOREVER_S)
+            self.traffic.note_gateway("disconnected")
             if self.bot_state == "online":
                 self.set_bot("offline")
 
@@ -238,13 +240,13 @@ class Feed:
             self._wake.clear()
             if self._panel:
                 self._marks["log"] = None
-            for frame in self._frames():
+            for frame in self.frames():
                 self._sequence += 1
                 async with asyncio.timeout(SEND_S):
                     await socket.send_str(orjson.dumps({**frame, "seq": self._sequence}).decode())
             await asyncio.sleep(FRAME_S)
 
-    def _frames(self) -> Iterator[Json]:
+    def frames(self) -> Iterator[Json]:
         """What there is to tell, as it is now. What changes while a frame is sent waits for the next time."""
         if not self._stale and not sees(self.person, self.channel):
             self.channel, self._stale = first_channel(self._scene), True

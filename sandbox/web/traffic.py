@@ -60,6 +60,11 @@ class Traffic:
         self._collect()
         return [entry for entry in self._entries if entry["n"] > number]
 
+    def note_gateway(self, what: str) -> None:
+        """The bot's connection came or went."""
+        self._add(kind="gateway", method="←", what=what)
+        self._changed()
+
     def _on_request(self, record: Recorded) -> None:
         note = f"code {record.code}" if record.code else "the connection was cut" if not record.status else None
         if record.status == 429:
