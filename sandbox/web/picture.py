@@ -21,6 +21,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,12 +33,13 @@ ROOT: Final = Path(__file__).parents[2]
 DEFAULT_FILE: Final = ROOT / "docs" / "sandbox.png"
 
 WIDTH: Final = 1280
-HEIGHT: Final = 1000
+HEIGHT: Final = 1272
 SCALE: Final = 2
 """Pixels of the file for each pixel of the page: sharp on screens of high density."""
 LIMIT_BYTES: Final = 500_000
-COLOURS: Final = (256, 192, 128, 96, 64)
-"""Tried in this order until the file is small enough."""
+BITS: Final = (8, 7, 6, 5, 4)
+"""Bits for each of red, green and blue, tried until the file is small enough. PNG stores smooth colours well, and worse
+where they are dithered; a palette would leave a sky in bands."""
 
 SHOWN_AT_S: Final = 1_767_268_800.0
 """What every clock in the picture shows: 1 January 2026, 12:00 UTC."""
@@ -66,7 +68,7 @@ class Act:
 
 SCENE: Final = (
     Act(command="ask", options={"prompt": "How do I get the Fibonacci numbers? Some code, please."}),
-    Act(command="imagine", options={"prompt": "a lighthouse above the sea at dusk", "count": 4}),
+    Act(command="imagine", options={"prompt": "a sailing boat on a calm sea at sunset", "count": 4}),
 )
 
 
@@ -224,14 +226,27 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-def at_noon(value: Any) -> Any:
-    """The same frame with every moment in it at SHOWN_AT_S."""
-    if isinstance(value, dict):
-        return {
-            key: SHOWN_AT_S if key in MOMENTS and isinstance(one, int | float) else at_noon(one)
-            for key, one in value.items()
-        }
-    return [at_noon(one) for one in value] if isinstance(value, list) else value
+def posed(value: Any, *, emoji: bool = True) -> Any:
+    """The same frame with every moment in it at SHOWN_AT_S, and with the buttons' emoji or without."""
+    if isinstance(value, list):
+        return [posed(one, emoji=emoji) for one in value]
+    if not isinstance(value, dict):
+        return value
+    shown = {key: _at_noon(key, posed(one, emoji=emoji)) for key, one in value.items()}
+    return shown if emoji or shown.get("type") != "button" else shown | {"emoji": None}
+
+
+def _at_noon(key: str, value: Any) -> Any:
+    return SHOWN_AT_S if key in MOMENTS and isinstance(value, int | float) else value
+
+
+async def draws_emoji() -> bool:
+    """Whether a font of this machine has the emoji of the bot's buttons. Without one they would be empty boxes."""
+    asking = await asyncio.create_subprocess_exec(
+        *("fc-list", ":charset=1f501", "family"), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    families, _ = await asking.communicate()
+    return bool(families.strip())
 
 
 @asynccontextmanager
@@ -248,7 +263,8 @@ async def open_page(address: str) -> AsyncIterator[Page]:
                 locale="en-US",
                 timezone_id="UTC",
             )
-            await page.route_web_socket(re.compile(r"/api/live"), _at_noon_on_its_way)
+            emoji = await draws_emoji() if shutil.which("fc-list") else True
+            await page.route_web_socket(re.compile(r"/api/live"), partial(_posing, emoji=emoji))
             await page.route(re.compile(rf"^(?!{re.escape(address)}/)"), _refuse)
             await page.goto(address)
             yield page
@@ -260,14 +276,26 @@ def _chromium() -> str | None:
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
-def _at_noon_on_its_way(socket: WebSocketRoute) -> None:
+def _posing(socket: WebSocketRoute, *, emoji: bool) -> None:
+    """What the server says is put right on its way to the page; what the page says goes as it is."""
     server = socket.connect_to_server()
-    server.on_message(lambda frame: socket.send(json.dumps(at_noon(json.loads(frame)))))
+    server.on_message(lambda frame: socket.send(json.dumps(posed(json.loads(frame), emoji=emoji))))
 
 
 async def _refuse(route: Route) -> None:
     """Nothing is loaded from elsewhere."""
     await route.abort()
+
+
+_SETTLE: Final = """async () => {
+  document.activeElement?.blur();
+  await document.fonts.ready;
+  for (const image of document.images) {
+    image.decoding = "sync";  // else an image may be loaded, and not painted yet
+    await image.decode();
+  }
+  for (const _ of [1, 2]) await new Promise(requestAnimationFrame);
+}"""
 
 
 async def photograph(page: Page, seen: Seen) -> bytes:
@@ -277,23 +305,31 @@ async def photograph(page: Page, seen: Seen) -> bytes:
         " && [...document.images].every(image => image.complete && image.naturalWidth > 0)",
         arg=len(seen.messages),
     )
-    await page.evaluate("() => document.fonts.ready.then(() => document.activeElement?.blur())")
+    await page.evaluate(_SETTLE)
     return await page.screenshot(animations="disabled", caret="hide")
 
 
 def small(png: bytes) -> bytes:
-    """The picture with as many colours as LIMIT_BYTES allow, without anything that tells when it was made.
+    """The picture with as fine colours as LIMIT_BYTES allow, without anything that tells when it was made.
 
     Raises:
-        CannotBeMade: it is too large with the fewest, too.
+        CannotBeMade: it is too large with the coarsest, too.
     """
     picture = Image.open(io.BytesIO(png)).convert("RGB")
-    for colours in COLOURS:
-        written = io.BytesIO()
-        picture.quantize(colours, dither=Image.Dither.NONE).save(written, format="PNG", optimize=True)
-        if written.tell() <= LIMIT_BYTES:
-            return written.getvalue()
-    raise CannotBeMade(f"the picture has {written.tell():,} bytes with {colours} colours, over {LIMIT_BYTES:,}")
+    size = 0
+    for bits in BITS:
+        file = io.BytesIO()
+        picture.point(partial(_rounded, bits=bits)).save(file, format="PNG", optimize=True)
+        size = file.tell()
+        if size <= LIMIT_BYTES:
+            return file.getvalue()
+    raise CannotBeMade(f"the picture has {size:,} bytes with {BITS[-1]} bits a colour, over {LIMIT_BYTES:,}")
+
+
+def _rounded(value: int, *, bits: int) -> int:
+    """A part of a colour, 0 to 255, to the nearest of 2^bits evenly spaced ones, black and white among them."""
+    top = (1 << bits) - 1
+    return round(round(value * top / 255) * 255 / top)
 
 
 async def make() -> bytes:

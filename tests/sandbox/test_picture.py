@@ -22,9 +22,9 @@ from sandbox.web.picture import (
     Act,
     CannotBeMade,
     Seen,
-    at_noon,
     open_page,
     photograph,
+    posed,
     small,
     watching,
 )
@@ -159,14 +159,22 @@ def test_buttons_inside_a_container_count():
 
 def test_every_moment_of_a_frame_is_noon_and_nothing_else_changes():
     frame = {"op": "channel", "messages": [message(1, "ask")], "limits": {"window_s": 2.0}, "clock": {"now_s": 5}}
-    shown = at_noon(frame)
+    shown = posed(frame)
     assert shown["messages"][0]["created_s"] == shown["clock"]["now_s"] == SHOWN_AT_S
     assert shown["messages"][0]["edited_s"] is None
     assert shown["limits"] == frame["limits"]
     assert shown["messages"][0]["text"] == "answer to ask"
 
 
-def test_a_picture_of_many_colours_is_made_small_and_the_same_each_time():
+def test_an_emoji_that_no_font_has_is_left_out_and_its_label_stays():
+    buttons = [button("Again") | {"emoji": "🔁"}]
+    assert posed(buttons) == buttons
+    assert posed(buttons, emoji=False) == [button("Again") | {"emoji": None}]
+    reaction = {"emoji": "🔁", "count": 1}
+    assert posed(reaction, emoji=False) == reaction
+
+
+def test_a_picture_is_made_small_enough_and_the_same_each_time():
     size = (WIDTH * SCALE // 4, 300)
     gradient = Image.linear_gradient("L").resize(size)
     colourful = Image.merge("RGB", (gradient, gradient.rotate(180), Image.effect_mandelbrot(size, (-2, -2, 1, 1), 40)))
