@@ -29,6 +29,8 @@ def environment(stage: Stage, state: Path) -> dict[str, str]:
         "MINITOOLAI_API_KEY": stage.api.key,
         "MINITOOLAI_API_URL": stage.api.url,
         "DATABASE_URL": f"sqlite:///{state.resolve()}/bot.db",
+        # The simulation serves its pictures from this machine; the real API's come from elsewhere or not at all.
+        "PICTURE_PRIVATE_ADDRESSES": "on" if stage.api.simulated else "off",
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -22,6 +22,7 @@ from bot.settings import Settings
 from sandbox.discord.cdn import Upload
 from sandbox.discord.permissions import Permission
 from sandbox.discord.rules import Draft
+from sandbox.minitoolai.picture_script import PictureScript
 from sandbox.terminal.child import environment
 from sandbox.web.books import Books
 from sandbox.web.clock import Lead
@@ -528,6 +529,28 @@ async def test_a_picture_goes_with_a_question_and_too_large_a_file_does_not(hous
         assert (await house.get(upload["url"]))[0] == 404, "a file is used once"
         large = await house.upload("large.bin", bytes(10 * 1024 * 1024 + 1), "application/octet-stream")
         assert (large["status"], large["error"]) == (413, "large.bin is larger than the 10 MiB that Discord takes.")
+
+
+async def test_a_drawn_picture_arrives_with_its_size_and_description(house: Browser):
+    assert house.scene.stage.simulation is not None
+    house.scene.stage.simulation.picture_answer = lambda _: PictureScript()
+    async with house.tab("Noam") as tab:
+        await tab.until(lambda: "imagine" in tab.names())
+        await house.post("command", command="imagine", options={"prompt": "a red fox in the snow"})
+
+        def pictures(message: Json) -> list[Json]:
+            inside = [part for row in message["components"] for part in [row, *row.get("components", [])]]
+            galleries = [item for part in inside if part["type"] == "gallery" for item in part["items"]]
+            return [each for each in message["attachments"] + galleries if each["kind"] == "image"]
+
+        [shown] = pictures(await tab.message(pictures))
+        assert shown["width"] >= 256
+        assert shown["height"] >= 256
+        assert "fox" in (shown["description"] or "")
+        status, headers, content = await house.get(shown["url"])
+    assert (status, headers["Content-Type"]) == (200, shown["content_type"])
+    with Image.open(io.BytesIO(content)) as image:
+        assert image.size == (shown["width"], shown["height"])
 
 
 async def test_faults_are_switched_on_and_off_and_the_panel_shows_what_happens(house: Browser):
