@@ -7,7 +7,7 @@ costs no memory and is never behind: many edits of one message become one frame;
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 import orjson
@@ -271,8 +271,7 @@ class Feed:
         for channel_id, message_id in activity.items():
             yield from self._active(channel_id, message_id)
         for what in marks:
-            if what in _PARTS:
-                yield from _PARTS[what](self)
+            yield from self._part(what)
         if self._panel:
             yield from self._limits()
 
@@ -287,7 +286,7 @@ class Feed:
             "members": self._members(),
             "roles": [role_json(role) for role in guild.roles.values() if role.position],
             "bot": self._bot(),
-            "clock": self.clock(),
+            "clock": self._clock(),
             "faults": self._hub.switches.json(),
             "simulated": scene.stage.api.simulated,
             "limits": {"upload_bytes": guild.upload_limit_bytes, "files": FILES_LIMIT, "characters": 2_000},
@@ -344,7 +343,7 @@ class Feed:
         bot = self._scene.world.bot
         return {"id": str(bot.id), "name": bot.display_name, "state": self._hub.bot_state}
 
-    def clock(self) -> Json:
+    def _clock(self) -> Json:
         clock = self._scene.world.clock
         return {"now_s": clock.now(), "advanced_s": clock.advanced_s}
 
@@ -352,31 +351,31 @@ class Feed:
         commands, may = commands_json(self.person, self.channel), may_json(self.person, self.channel)
         return {"op": "commands", "commands": commands, "may": may}
 
-    def log(self) -> Iterator[Json]:
+    def _log(self) -> Iterator[Json]:
         """What happened since it was last told."""
         entries = self._hub.traffic.after(self._told_log)
         if entries and self._panel:
             self._told_log = entries[-1]["n"]
             yield {"op": "log", "entries": entries}
 
-    def part(self, what: str) -> Json:
-        """One of the parts that are sent whole."""
+    def _part(self, what: str) -> Iterator[Json]:
         match what:
             case "typing":
-                return self._typing()
+                yield self._typing()
             case "channels":
-                return {"op": what, "channels": self._channels()}
+                yield {"op": what, "channels": self._channels()}
             case "members":
-                return {"op": what, "members": self._members()}
+                yield {"op": what, "members": self._members()}
             case "commands":
-                return self._commands()
+                yield self._commands()
             case "bot":
-                return {"op": what, "bot": self._bot()}
+                yield {"op": what, "bot": self._bot()}
             case "clock":
-                return {"op": what, "clock": self.clock()}
+                yield {"op": what, "clock": self._clock()}
             case "faults":
-                return {"op": what, "faults": self._hub.switches.json()}
-        raise AssertionError(f"{what} is no part of the page")
+                yield {"op": what, "faults": self._hub.switches.json()}
+            case "log":
+                yield from self._log()
 
     def _limits(self) -> Iterator[Json]:
         """Where they changed, and not too often: every request changes some."""
@@ -388,16 +387,6 @@ class Feed:
         if buckets != self._told_limits:
             self._told_limits = buckets
             yield {"op": "limits", "buckets": buckets}
-
-
-def _whole(what: str) -> Callable[[Feed], Iterator[Json]]:
-    return lambda feed: iter([feed.part(what)])
-
-
-_PARTS: Final[dict[str, Callable[[Feed], Iterator[Json]]]] = {
-    **{what: _whole(what) for what in ("typing", "channels", "members", "commands", "bot", "clock", "faults")},
-    "log": Feed.log,
-}
 
 
 def _number(value: Any) -> int:

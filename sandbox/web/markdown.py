@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from html import escape
 from typing import Any, Final
 
@@ -66,12 +67,18 @@ NOBODY: Final = Names()
 
 def blocks(text: str, names: Names = NOBODY) -> str:
     """A message's text: paragraphs, headings, lists, quotes and code blocks."""
-    return _html(_PARSER.parse(_fences_on_lines(_tidy(text)), {}), names)
+    return _html(_parsed(text), names)
 
 
 def line(text: str, names: Names = NOBODY) -> str:
     """One line, as of a quoted message or an embed's title: nothing but what stands inside a line is rendered."""
     return _html(_PARSER.parseInline(" ".join(_tidy(text).split()), {}), names)
+
+
+@lru_cache(maxsize=128)
+def _parsed(text: str) -> tuple[Token, ...]:
+    """Parsing is what takes time, and the same messages are shown to every tab and again after each change of place."""
+    return tuple(_PARSER.parse(_fences_on_lines(_tidy(text)), {}))
 
 
 def _tidy(text: str) -> str:

@@ -27,7 +27,7 @@ VERSION: Final = 1
 WORLD: Final = "world.json"
 FILES: Final = "files"
 MESSAGES_KEPT: Final = 500
-"""In each channel; older ones are forgotten with the run."""
+"""In each channel, the newest."""
 FILES_KEPT_BYTES: Final = 256 * 1024 * 1024
 PAUSE_S: Final = 1.0
 """How long changes gather before they are written."""
@@ -80,6 +80,7 @@ class Memory:
         async with self._writing:
             self._changed.clear()
             try:
+                self._trim()
                 files = self._files()
                 content = orjson.dumps(self._captured(files))
                 # To its end even where we are cancelled meanwhile: the next one must not write beside it.
@@ -89,6 +90,12 @@ class Memory:
                 raise
 
     # Writing
+
+    def _trim(self) -> None:
+        """Forget what is too old, here too: nothing grows without an end. Open pages show it until they reload."""
+        for channel in self._world.channels.values():
+            for message_id in list(channel.messages)[:-MESSAGES_KEPT]:
+                channel.messages.pop(message_id).deleted = True
 
     def _files(self) -> dict[str, tuple[str, bytes, str]]:
         """The newest files by the name they have in the folder: path, bytes, type."""
@@ -103,11 +110,7 @@ class Memory:
 
     def _captured(self, files: dict[str, tuple[str, bytes, str]]) -> Json:
         world = self._world
-        messages = [
-            message
-            for channel in world.channels.values()
-            for message in list(channel.messages.values())[-MESSAGES_KEPT:]
-        ]
+        messages = [message for channel in world.channels.values() for message in channel.messages.values()]
         interactions = {message.interaction.id: message.interaction for message in messages if message.interaction}
         return {
             "version": VERSION,
