@@ -155,7 +155,11 @@ function equip(event) {
   if (!at || tools.parentElement === at.article) return;
   // Held by the keyboard elsewhere, it stays there: the pointer may not take the focus away.
   if (event.type === "pointerover" && tools.contains(document.activeElement)) return;
-  const { article, message } = at;
+  drawTools(at.article, at.message);
+}
+
+/** @param {HTMLElement} article @param {import("./types.js").Message} message */
+function drawTools(article, message) {
   const tool = (/** @type {any} */ name, /** @type {string} */ label, /** @type {(element: HTMLElement) => void} */ press) => {
     const button = h("button", { class: "icon-button", type: "button", title: label, "aria-label": label }, icon(name));
     button.addEventListener("click", () => press(button));
@@ -163,11 +167,12 @@ function equip(event) {
   };
   fill(tools,
     message.may.reply ? tool("reply", "Reply", () => composer.reply(store.messages.get(message.id) ?? message)) : null,
-    tool("copy", "Copy text", () => void copy(message.text)),
+    tool("copy", "Copy text", () => void copy((store.messages.get(message.id) ?? message).text)),
     tool("more", "More", (button) => {
       const box = button.getBoundingClientRect();
       showMenu(article, { x: box.left, y: box.bottom + 4 }, button);
     }));
+  tools.dataset.reply = String(message.may.reply);
   article.append(tools);
 }
 
@@ -187,6 +192,12 @@ function showMenu(article, at, back) {
   ], at, { label: `Message by ${message.author.name}`, back, onClose: () => article.classList.remove("menu-open") });
 }
 
+store.on("message", (/** @type {import("./types.js").Message} */ message) => {
+  const article = tools.parentElement;
+  // What is finished may be replied to; until then it could not.
+  const stale = article?.dataset.id === message.id && tools.dataset.reply !== String(message.may.reply);
+  if (article && stale && !tools.contains(document.activeElement)) drawTools(article, message);
+});
 log.addEventListener("pointerover", equip);
 log.addEventListener("focusin", equip);
 log.addEventListener("keydown", (event) => messages.walk(event));

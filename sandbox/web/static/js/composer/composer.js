@@ -318,6 +318,9 @@ export class Composer {
 
   /** @param {boolean} changed another channel is open, and not only the same anew */
   #moved(changed) {
+    // The same channel with other eyes: what was meant for another person's may not be there, or not be theirs.
+    if (this.editing && !this.store.messages.get(this.editing.id)?.may.edit) this.#stopEditing();
+    if (this.replyTo && !this.store.messages.has(this.replyTo.id)) this.#drop();
     if (!changed) return;
     this.#leaveCommand();
     this.#stopEditing();

@@ -98,7 +98,7 @@ export class MessageView {
     this.above.hidden = !reply && !used;
     if (used) {
       const did = used.kind === "component" ? "pressed a button" : "used";
-      fill(this.above, avatar(used.user, "tiny"), name(used.user), h("span", {}, did), used.kind === "component" ? null : h("span", { class: "command", dir: "ltr" }, used.kind === "menu" ? used.name : `/${used.name}`));
+      fill(this.above, avatar(used.user, "tiny"), name(used.user), " ", h("span", {}, did), " ", used.kind === "component" ? null : h("span", { class: "command", dir: "ltr" }, used.kind === "menu" ? used.name : `/${used.name}`));
     } else if (reply) fill(this.above, this.#quote(reply));
   }
 
