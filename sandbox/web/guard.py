@@ -32,7 +32,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def refusal(method: str, path: str, headers: Mapping[str, str], *, port: int) -> tuple[int, str] | None:
     """The status and words with which such a request is refused, or None. Names of `headers` match in any case."""
-    hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
+    suffixes = (f":{port}", "") if port == 80 else (f":{port}",)  # browsers leave the usual port out
+    hosts = {f"{name}{suffix}" for name in ("127.0.0.1", "localhost") for suffix in suffixes}
     if headers.get("Host") not in hosts:
         return 421, "This server answers to 127.0.0.1 and localhost alone."
     origin = headers.get("Origin")

@@ -193,35 +193,44 @@ def custom_id(message: Json, label: str) -> str:
 # Who may speak to it
 
 
-GOOD = {"Host": "127.0.0.1:80", "Origin": "http://127.0.0.1:80", "X-Sandbox": "page", "Sec-Fetch-Site": "same-origin"}
+GOOD = {
+    "Host": "127.0.0.1:8765",
+    "Origin": "http://127.0.0.1:8765",
+    "X-Sandbox": "page",
+    "Sec-Fetch-Site": "same-origin",
+}
 
 
 @pytest.mark.parametrize(
     ("method", "path", "changes", "status"),
     [
-        ("GET", "/", {"Host": "evil.example:80"}, 421),
+        ("GET", "/", {"Host": "evil.example:8765"}, 421),
         ("GET", "/", {"Host": "127.0.0.1"}, 421),
-        ("GET", "/api/messages", {"Host": "localhost:81"}, 421),
+        ("GET", "/api/messages", {"Host": "localhost:8766"}, 421),
         ("GET", "/static/app.js", {"Origin": "http://evil.example"}, 403),
         ("GET", "/api/live", {"Origin": None}, 403),
         ("GET", "/api/live", {"Origin": "null"}, 403),
-        ("GET", "/api/live", {"Origin": "https://127.0.0.1:80"}, 403),
+        ("GET", "/api/live", {"Origin": "https://127.0.0.1:8765"}, 403),
         ("GET", "/files/a", {"Origin": None, "Sec-Fetch-Site": "cross-site"}, 403),
         ("GET", "/api/log", {"Origin": None, "Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate"}, 403),
         ("POST", "/api/say", {"X-Sandbox": None}, 403),
-        ("POST", "/api/clock", {"Origin": "http://127.0.0.1:81"}, 403),
+        ("POST", "/api/clock", {"Origin": "http://127.0.0.1:8766"}, 403),
         ("DELETE", "/", {"X-Sandbox": None}, 403),
         ("GET", "/", {}, None),
         ("GET", "/", {"Origin": None, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}, None),
-        ("GET", "/api/live", {"Host": "localhost:80", "Origin": "http://localhost:80"}, None),
+        ("GET", "/api/live", {"Host": "localhost:8765", "Origin": "http://localhost:8765"}, None),
         ("POST", "/api/say", {}, None),
         ("POST", "/api/say", {"Origin": None, "Sec-Fetch-Site": None}, None),
     ],
 )
 def test_only_its_own_page_may_drive_it(method: str, path: str, changes: dict[str, str | None], status: int | None):
     headers = {name: value for name, value in (GOOD | changes).items() if value is not None}
-    refused = refusal(method, path, headers, port=80)
+    refused = refusal(method, path, headers, port=8765)
     assert (refused[0] if refused else None) == status
+
+
+def test_the_usual_port_is_left_out():
+    assert refusal("GET", "/", {"Host": "localhost", "Origin": "http://localhost"}, port=80) is None
 
 
 @pytest.mark.parametrize(
@@ -694,6 +703,20 @@ async def test_a_memory_that_cannot_be_read_is_put_aside(tmp_path: Path):
     assert (tmp_path / "world.json.old").read_text() == "{"
     async with browsing(tmp_path) as browser, browser.tab() as tab:
         assert [message["text"] for message in tab.messages.values()] == ["hello"]
+
+
+async def test_addresses_of_files_outlive_a_restart_unless_their_port_is_taken(tmp_path: Path):
+    async with browsing(tmp_path) as first:
+        [upload] = (await first.upload("cat.png", picture()))["uploads"]
+        await first.post("say", text="x", files=[{"id": upload["id"]}])
+        [message] = first.scene.stage.channels["general"].messages.values()
+        url, port = first.scene.world.cdn.url(message.attachments[0]), first.scene.discord.port
+    async with browsing(tmp_path), aiohttp.ClientSession() as session, session.get(url) as answer:
+        assert (answer.status, await answer.read()) == (200, picture())
+    with socket.create_server(("127.0.0.1", port)):
+        async with browsing(tmp_path) as third, third.tab() as tab:
+            assert third.scene.discord.port != port
+            assert len(tab.messages) == 1
 
 
 async def start(state: Path, *arguments: str) -> asyncio.subprocess.Process:
