@@ -39,7 +39,7 @@ def message_json(message: Message, person: Person, guild: Guild) -> Json:
         "html": blocks(message.content, sight.names) if message.content else "",
         "ephemeral": message.visible_to is not None,
         "loading": message.loading,
-        "mentions_me": person.user in message.mentions.users or message.mentions.everyone,
+        "mentions_me": _concerns(message, person, guild),
         "reply": _reply(message, guild, sight),
         "used": _used(message, guild),
         "attachments": [attachment_json(attachment) for attachment in attachments],
@@ -52,6 +52,13 @@ def message_json(message: Message, person: Person, guild: Guild) -> Json:
         "may": message_may_json(person, message),
         "v2": bool(message.flags & MessageFlag.COMPONENTS_V2),
     }
+
+
+def _concerns(message: Message, person: Person, guild: Guild) -> bool:
+    """Whether it mentions that person, everyone, or one of their roles."""
+    mentions, member = message.mentions, guild.members.get(person.user.id)
+    roles = member.roles if member else []
+    return mentions.everyone or person.user in mentions.users or any(role in mentions.roles for role in roles)
 
 
 def _kind(message: Message) -> str:

@@ -322,6 +322,10 @@ async def test_what_one_says_another_sees_at_once_and_edits_and_deletions_too(br
         )
         answered = await danas.message(lambda each: each["id"] == reply["message"])
         assert (answered["reply"]["html"], answered["reply"]["author"]["name"]) == ("bye", "Dana")
+        [newcomers] = [role for role in browser.scene.guild.roles.values() if role.name == "Newcomers"]
+        called = await browser.post("say", text=f"<@&{newcomers.id}>")
+        for tab, mine in ((danas, False), (noams, True)):
+            assert (await tab.message(lambda each: each["id"] == called["message"]))["mentions_me"] is mine
         await browser.post("react", message=said["message"], emoji="👋", add=True)
         await noams.message(lambda each: each["reactions"] == [{"emoji": "👋", "count": 1, "mine": False}])
         await browser.post("delete", message=said["message"], person=browser.id("Noam"), status=403)
@@ -587,6 +591,25 @@ async def test_faults_are_switched_on_and_off_and_the_panel_shows_what_happens(h
             lambda: [e["what"] for e in logged() if e["method"] == "←"] == ["connected", "disconnected", "connected"]
         )
         await house.post("fault", name="nonsense", on=True, status=404)
+
+
+@pytest.mark.parametrize(
+    ("fault", "command", "words", "button"),
+    [
+        ("discord-500", "ask", "simulation", "Regenerate"),
+        ("api-broken", "ask", "Cut off", "Regenerate"),
+        ("pictures-fail", "imagine", "could not draw", "Again"),
+    ],
+)
+async def test_the_bot_bears_what_is_switched_on(house: Browser, fault: str, command: str, words: str, button: str):
+    async with house.tab() as tab:
+        await tab.until(lambda: command in tab.names())
+        await house.post("fault", name=fault, on=True)
+        await house.post("command", command=command, options={"prompt": "hello"})
+        answered = await tab.message(lambda each: button in labels(each))
+        assert words in answered["html"]
+        hits = (await house.post("fault", name=fault, on=False))["faults"]
+        assert next(each["hits"] for each in hits if each["name"] == fault) > 0
 
 
 async def test_time_passes_for_everybody(browser: Browser, tmp_path: Path):
