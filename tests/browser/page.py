@@ -65,10 +65,16 @@ class Sandbox:
     def _with_id(self, message_id: str | None) -> Locator:
         return self.page.locator(f'article[data-id="{message_id}"]')
 
+    async def begin(self, command: str) -> Locator:
+        """Choose a slash command; its first field has the focus then."""
+        await self.box.fill(f"/{command} ")
+        line = self.page.get_by_role("group", name=f"Command {command}")
+        await line.wait_for()
+        return line
+
     async def command(self, name: str, **options: str) -> None:
         """Give a slash command with text options."""
-        await self.box.fill(f"/{name}")
-        await self.list.get_by_role("option").first.click()
+        await self.begin(name)
         for option, value in options.items():
             await (
                 self.page.get_by_role("textbox", name=f"{option}:")

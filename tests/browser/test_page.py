@@ -73,9 +73,9 @@ async def test_a_command_is_given_with_the_keyboard_alone_and_its_reply_dismisse
 
 async def test_what_discords_client_would_not_send_is_told_at_the_field(sandbox: Sandbox):
     page = sandbox.page
-    await page.keyboard.type("/imagine ")
+    line = await sandbox.begin("imagine")
     await page.keyboard.press("Enter")
-    alert = page.get_by_role("group", name="Command imagine").get_by_role("alert")
+    alert = line.get_by_role("alert")
     await expect(alert).to_have_text("prompt is required.")
     await page.keyboard.type("a heron")
     await page.get_by_role("button", name=re.compile("^Add count")).click()
@@ -89,8 +89,7 @@ async def test_what_discords_client_would_not_send_is_told_at_the_field(sandbox:
 
 async def test_the_bot_suggests_values_while_one_types(sandbox: Sandbox):
     await sandbox.be("Ruth")
-    await sandbox.box.fill("/settings time")
-    await sandbox.page.keyboard.press("Enter")
+    await sandbox.begin("settings time-zone")
     await sandbox.page.keyboard.type("lisb")
     await sandbox.list.get_by_role("option", name=re.compile("Lisbon")).wait_for()
     await sandbox.page.keyboard.press("Enter")
@@ -279,3 +278,36 @@ async def test_a_lost_connection_comes_back_by_itself(opened: Opener):
     await expect(sandbox.page.get_by_text("The sandbox is not connected.")).to_be_hidden()
     await expect(await sandbox.say("Still there?")).to_contain_text("Still there?")
     assert len(sockets) == 2
+
+
+async def test_four_pictures_come_into_one_message_and_again_orders_four_more(sandbox: Sandbox):
+    await sandbox.go("random")
+    await sandbox.begin("imagine")
+    await sandbox.page.keyboard.type("a heron by a river")
+    await sandbox.page.get_by_role("button", name=re.compile("^Add count")).click()
+    await sandbox.page.keyboard.type("4")
+    await sandbox.page.keyboard.press("Enter")
+    order = await sandbox.pinned(sandbox.messages.filter(has_text="a heron by a river").last)
+    await expect(order.get_by_role("group", name="4 pictures")).to_be_visible(timeout=ANSWER_MS)
+    await order.get_by_role("button", name="Again").click()
+    again = sandbox.messages.filter(has_text="a heron by a river").last
+    await expect(again).not_to_have_attribute("data-id", await order.get_attribute("data-id") or "")
+    await expect(again).to_contain_text("4 pictures")
+
+
+async def test_a_member_runs_into_what_an_admin_has_set(sandbox: Sandbox):
+    page = sandbox.page
+    await sandbox.go("random")
+    await sandbox.be("Ruth")
+    await sandbox.begin("quota set")
+    for typed in ("0.001", "Tab", "day", "Enter"):
+        await (page.keyboard.press if typed in {"Tab", "Enter"} else page.keyboard.type)(typed)
+    await page.get_by_role("button", name=re.compile("^Add target")).click()
+    await page.keyboard.type("Noam")
+    await sandbox.list.get_by_role("option", name="Noam").wait_for()
+    await page.keyboard.press("Enter")
+    await page.keyboard.press("Enter")
+    await expect(sandbox.messages.last).to_contain_text("0.001")
+    await sandbox.be("Noam")
+    await sandbox.command("ask", prompt="What may I still ask?")
+    await expect(sandbox.messages.last).to_contain_text("you have 0.001 left", timeout=ANSWER_MS)

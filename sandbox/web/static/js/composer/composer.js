@@ -348,6 +348,8 @@ export class Composer {
       toast(`/${this.command.command.name} is not offered to this person here.`, "bad");
       this.#leaveCommand();
     }
+    // A list that is open shows the commands of a moment ago.
+    if (document.activeElement === this.text && this.wanted?.kind === "/") this.#suggest();
   }
 
   #drawContext() {
