@@ -311,3 +311,17 @@ async def test_a_member_runs_into_what_an_admin_has_set(sandbox: Sandbox):
     await sandbox.be("Noam")
     await sandbox.command("ask", prompt="What may I still ask?")
     await expect(sandbox.messages.last).to_contain_text("you have 0.001 left", timeout=ANSWER_MS)
+
+
+async def test_several_of_a_list_are_chosen_and_sent_when_it_closes(sandbox: Sandbox):
+    await sandbox.be("Ruth")
+    await sandbox.begin("settings allowed-models")
+    await sandbox.page.keyboard.press("Enter")
+    choice = sandbox.messages.last.get_by_role("combobox")
+    await choice.press("ArrowDown")
+    await expect(sandbox.list.get_by_role("option", selected=True)).not_to_have_count(0)
+    await choice.press("ArrowDown")
+    await choice.press("Space")
+    await expect(sandbox.list.get_by_role("option").nth(1)).to_have_attribute("aria-selected", "false")
+    await choice.press("Escape")
+    await expect(sandbox.messages.last).to_contain_text("Allowed models: all that the operator offers →")

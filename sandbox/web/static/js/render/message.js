@@ -97,7 +97,7 @@ export class MessageView {
     const { reply, used } = this.message;
     this.above.hidden = !reply && !used;
     if (used) {
-      const did = used.kind === "component" ? "pressed a button" : "used";
+      const did = used.kind === "component" ? "used a button or a list" : "used";
       fill(this.above, avatar(used.user, "tiny"), name(used.user), " ", h("span", {}, did), " ", used.kind === "component" ? null : h("span", { class: "command", dir: "ltr" }, used.kind === "menu" ? used.name : `/${used.name}`));
     } else if (reply) fill(this.above, this.#quote(reply));
   }

@@ -32,7 +32,10 @@ export class MessageList {
     this.unseen = 0;
     this.loading = false;
     this.log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    this.pill.addEventListener("click", () => this.toBottom());
+    this.pill.addEventListener("click", () => {
+      this.toBottom();
+      this.log.focus({ preventScroll: true });
+    });
     const observer = new ResizeObserver(() => this.#stick());
     observer.observe(this.list);
     observer.observe(this.log);

@@ -49,7 +49,6 @@ export function select(spec, { onChange, onDone, label }) {
     } else {
       // A select that may stay empty is emptied by choosing the same again.
       chosen = has && spec.min === 0 ? [] : [item.key];
-      before = has && spec.min !== 0 ? "\0" : before;
     }
     show();
     onChange(chosen);
