@@ -325,3 +325,41 @@ async def test_several_of_a_list_are_chosen_and_sent_when_it_closes(sandbox: San
     await expect(sandbox.list.get_by_role("option").nth(1)).to_have_attribute("aria-selected", "false")
     await choice.press("Escape")
     await expect(sandbox.messages.last).to_contain_text("Allowed models: all that the operator offers →")
+
+
+async def test_a_picture_is_asked_about(sandbox: Sandbox, tmp_path: Path):
+    Image.new("RGB", (80, 60), (200, 40, 40)).save(tmp_path / "red.png")
+    page = sandbox.page
+    line = await sandbox.begin("ask")
+    await page.keyboard.type("What is on this?")
+    await page.get_by_role("button", name=re.compile("^Add image:")).click()
+    async with page.expect_file_chooser() as choosing:
+        await page.keyboard.press("Enter")
+    await (await choosing.value).set_files(tmp_path / "red.png")
+    await expect(line.get_by_role("button", name="image:")).to_contain_text("red.png")
+    await sandbox.button("Send").click()
+    answer = await sandbox.pinned(sandbox.messages.filter(has_text="What is on this?").last)
+    await expect(answer).to_contain_text("picture", timeout=ANSWER_MS)
+    await sandbox.ended(answer)
+
+
+async def test_files_that_are_pasted_and_dropped_are_taken_and_one_too_large_is_not(sandbox: Sandbox):
+    give = """([kind, name, size]) => {
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([new Uint8Array(size)], name, { type: "text/plain" }));
+        const how = { bubbles: true, cancelable: true };
+        const event = kind === "paste"
+            ? new ClipboardEvent("paste", { ...how, clipboardData: transfer })
+            : new DragEvent("drop", { ...how, dataTransfer: transfer });
+        document.getElementById("composer-text").dispatchEvent(event);
+    }"""
+    cards = sandbox.page.get_by_role("list", name="Files to send").get_by_role("listitem")
+    await sandbox.page.evaluate(give, ["paste", "pasted.txt", 12])
+    await sandbox.page.evaluate(give, ["drop", "dropped.txt", 12])
+    await expect(cards).to_have_count(2)
+    await sandbox.page.evaluate(give, ["drop", "large.txt", 10 * 1024 * 1024 + 1])
+    await expect(sandbox.page.get_by_text("Files may be at most 10 MB here.")).to_be_visible()
+    await expect(cards).to_have_count(2)
+    await sandbox.button("Remove pasted.txt").click()
+    sent = await sandbox.say("Some words with it")
+    await expect(sent.get_by_role("link", name="dropped.txt")).to_be_visible()
