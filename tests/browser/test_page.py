@@ -198,6 +198,21 @@ async def test_a_reader_further_up_is_not_moved_but_told(opened: Opener):
     await expect(reader.messages.last).to_be_in_viewport()
 
 
+async def test_a_reader_at_the_end_stays_there_whatever_becomes_of_the_columns(sandbox: Sandbox):
+    for number in range(6):
+        await sandbox.say(f"{number}: " + "many words that break into more lines where there is less space " * 8)
+    at_the_end = """() => {
+        const log = document.getElementById("log");
+        return log.scrollHeight - log.scrollTop - log.clientHeight < 2;
+    }"""
+    for width in (1280, 700, 1000):
+        await sandbox.page.set_viewport_size({"width": width, "height": 800})
+        await sandbox.page.wait_for_function(at_the_end)
+        await sandbox.button("Sandbox tools").click()
+        await sandbox.page.wait_for_function(at_the_end)
+        await sandbox.page.keyboard.press("Escape")
+
+
 async def test_text_from_right_to_left_stands_so(sandbox: Sandbox):
     mine = await sandbox.say("مرحبا بالجميع")
     await expect(mine.get_by_text("مرحبا بالجميع")).to_have_css("direction", "rtl")

@@ -25,6 +25,7 @@ export function faultsTab(store, visible) {
       const { lines } = await get("log", { lines: 100 });
       log.textContent = lines.join("\n") || "It is empty.";
       log.scrollTop = log.scrollHeight;
+      log.scrollIntoView({ block: "nearest" });
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
       log.textContent = error.message;

@@ -31,6 +31,7 @@ export class MessageList {
     this.stuck = true;
     this.unseen = 0;
     this.loading = false;
+    this.shape = "";
     this.log.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.pill.addEventListener("click", () => {
       this.toBottom();
@@ -147,6 +148,8 @@ export class MessageList {
 
   #scrolled() {
     const { scrollHeight, scrollTop, clientHeight } = this.log;
+    // Where the list or its frame changed its height, the browser moved it and not the reader.
+    if (this.stuck && this.shape !== `${scrollHeight} ${clientHeight}`) return this.#stick();
     this.stuck = scrollHeight - scrollTop - clientHeight < AT_BOTTOM_PX;
     this.#pill();
     if (scrollTop < LOAD_OLDER_PX && this.store.more && !this.loading) void this.#load();
@@ -162,7 +165,9 @@ export class MessageList {
   }
 
   #stick() {
-    if (this.stuck) this.log.scrollTop = this.log.scrollHeight;
+    if (!this.stuck) return;
+    this.log.scrollTop = this.log.scrollHeight;
+    this.shape = `${this.log.scrollHeight} ${this.log.clientHeight}`;
   }
 
   #pill() {
