@@ -9,7 +9,7 @@
 const LOG_KEPT = 600;
 
 /** @param {string} a @param {string} b snowflakes, as numbers: they sort by time */
-export const byId = (a, b) => a.length - b.length || (a < b ? -1 : a > b ? 1 : 0);
+export const inOrder = (a, b) => a.length - b.length || (a < b ? -1 : a > b ? 1 : 0);
 
 export class Store {
   constructor() {
@@ -88,7 +88,7 @@ export class Store {
   addOlder(messages, more) {
     const fresh = messages.filter((message) => !this.messages.has(message.id));
     for (const message of fresh) this.messages.set(message.id, message);
-    this.order = [...fresh.map((message) => message.id), ...this.order].sort(byId);
+    this.order = [...fresh.map((message) => message.id), ...this.order].sort(inOrder);
     this.more = more;
     this.tell("older", fresh);
   }
@@ -177,6 +177,6 @@ function setClock(store, clock) {
 /** @param {string[]} order @param {string} id mostly the newest, so looked for from the end */
 function insert(order, id) {
   let place = order.length;
-  while (place > 0 && byId(order[place - 1], id) > 0) place -= 1;
+  while (place > 0 && inOrder(order[place - 1], id) > 0) place -= 1;
   order.splice(place, 0, id);
 }

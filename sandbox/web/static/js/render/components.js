@@ -2,7 +2,7 @@
  * What stands below a message, or is the message: rows of buttons and selects, containers, sections, galleries.
  */
 
-import { append, h } from "../dom.js";
+import { h } from "../dom.js";
 import { markdown } from "./markdown.js";
 import { file, gallery, openLightbox } from "./media.js";
 import { select } from "./select.js";
@@ -56,6 +56,5 @@ function button(component, context) {
 function thumbnail(media) {
   const button = h("button", { class: "picture thumbnail", type: "button", "aria-label": `Show large: ${media.description || media.name}` }, h("img", { src: media.url, alt: "" }));
   button.addEventListener("click", () => openLightbox([media], 0));
-  append(button, []);
   return button;
 }
