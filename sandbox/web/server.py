@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import orjson
 from aiohttp import BodyPartReader, WSCloseCode, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from sandbox.discord.people import ClientRefused
 from sandbox.discord.refusals import Json
@@ -191,20 +192,28 @@ class Page:
     async def _upload(self, request: web.Request) -> web.Response:
         if request.content_type != "multipart/form-data":
             raise Problem(400, "Files come as multipart/form-data.")
-        added: list[Json] = []
+        try:
+            return _json({"uploads": [added async for added in self._parts(request)]})
+        except (ValueError, HttpProcessingError):  # what the parser says of bytes that are no form
+            raise Problem(400, "This form cannot be read.") from None
+
+    async def _parts(self, request: web.Request) -> AsyncIterator[Json]:
+        """Each file as it was put with the others. Raises Problem, and what the parser raises."""
+        count = 0
         parts = await request.multipart()
         while (part := await parts.next()) is not None:
             if not isinstance(part, BodyPartReader) or part.name != "file" or part.filename is None:
                 raise Problem(400, "Files come in fields named “file”.")
-            if len(added) == FILES_LIMIT:
+            if count == FILES_LIMIT:
                 raise Problem(400, f"At most {FILES_LIMIT} files at once.", "file")
             content = await _read(part, self.scene.guild.upload_limit_bytes)
             content_type = part.headers.get("Content-Type", "application/octet-stream").partition(";")[0]
             try:
-                added.append(self.uploads.add(part.filename, content, content_type).json())
+                added = self.uploads.add(part.filename, content, content_type)
             except ValueError as problem:
                 raise Problem(413, f"{problem}.", "file") from None
-        return _json({"uploads": added})
+            count += 1
+            yield added.json()
 
 
 @asynccontextmanager
@@ -274,12 +283,12 @@ def _attached(content: bytes, content_type: str, name: str, *, download: bool) -
 
 async def _served(name: str) -> web.Response:
     """A file of the page; read anew each time, so that who works on it reloads and sees."""
-    path = (STATIC / name).resolve()
-    content_type = _TYPES.get(path.suffix)
-    if not path.is_relative_to(STATIC) or content_type is None:
-        raise Problem(404, "There is no such file.")
     try:
+        path = (STATIC / name).resolve()
+        content_type = _TYPES.get(path.suffix)
+        if not path.is_relative_to(STATIC) or content_type is None:
+            raise Problem(404, "There is no such file.")
         content = await asyncio.to_thread(path.read_bytes)
-    except OSError:
+    except (OSError, ValueError):  # the latter for a name with a NUL in it
         raise Problem(404, "There is no such file.") from None
     return web.Response(body=content, headers={"Content-Type": content_type})
