@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import Any, Final
 
 VARIABLE: Final = "SANDBOX_CLOCK"
+ADVANCE_LIMIT_S: Final = 366 * 86_400.0
+TOTAL_LIMIT_S: Final = 20 * ADVANCE_LIMIT_S
+"""So many years on, what the bot works out still is a date."""
 _LEAD: Final = struct.Struct("<d")
 
 

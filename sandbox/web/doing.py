@@ -11,6 +11,7 @@ from sandbox.discord.places import Channel, Role, User
 from sandbox.discord.refusals import Json
 from sandbox.discord.world import World
 from sandbox.web.asked import Asked, Problem
+from sandbox.web.clock import ADVANCE_LIMIT_S, TOTAL_LIMIT_S
 from sandbox.web.components import SELECT_KINDS, modal_json
 from sandbox.web.messages import sight_of
 from sandbox.web.offers import commands_json
@@ -19,9 +20,6 @@ from sandbox.web.scene import Scene
 NOT_RESPONDED: Final = "The application did not respond."
 EMOJI_CHARACTERS: Final = 32
 REACTIONS_LIMIT: Final = 20
-ADVANCE_LIMIT_S: Final = 366 * 86_400.0
-TOTAL_LIMIT_S: Final = 20 * ADVANCE_LIMIT_S
-"""So many years on, what the bot works out still is a date."""
 _RESULTS: Final = {
     ResponseType.MODAL: "modal",
     ResponseType.UPDATE: "update",

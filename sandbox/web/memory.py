@@ -20,6 +20,7 @@ from sandbox.discord.messages import Interaction, InteractionType, Mentions, Mes
 from sandbox.discord.places import Channel, ChannelType
 from sandbox.discord.refusals import Json
 from sandbox.discord.server import DiscordServer
+from sandbox.web.clock import TOTAL_LIMIT_S
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +30,14 @@ FILES: Final = "files"
 MESSAGES_KEPT: Final = 500
 """In each channel, the newest."""
 FILES_KEPT_BYTES: Final = 256 * 1024 * 1024
+_WRONG: Final = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
+"""What reading values of the wrong shape ends in."""
 PAUSE_S: Final = 1.0
 """How long changes gather before they are written."""
+
+
+class Unusable(Exception):
+    """What an earlier run wrote does not have the shape that it writes."""
 
 
 class Memory:
@@ -128,8 +135,20 @@ class Memory:
     # Reading
 
     def restore(self, saved: Json) -> None:
-        """Put back what `read` found. What belongs to a place or person that is no more is left out."""
+        """Put back what `read` found. What belongs to a place or person that is no more is left out.
+
+        Raises:
+            Unusable: it is not what `save` writes; the world is half of it then, and of no use any more.
+        """
+        try:
+            self._put_back(saved)
+        except _WRONG as error:
+            raise Unusable from error
+
+    def _put_back(self, saved: Json) -> None:
         world = self._world
+        if saved["advanced_s"] > TOTAL_LIMIT_S:
+            raise ValueError("further ahead than time can be put")
         world.clock.advance(float(saved["advanced_s"]))
         world.ids_from(int(saved["last_id"]))
         world.cdn.key = bytes.fromhex(saved["key"])
@@ -247,9 +266,21 @@ def read(folder: Path) -> Json | None:
         saved = None
     if isinstance(saved, dict) and saved.get("version") == VERSION:
         return saved
+    put_aside(folder)
+    return None
+
+
+def put_aside(folder: Path) -> None:
+    """Give what cannot be used another name, and say so. Raises OSError."""
+    path = folder / WORLD
     log.warning("%s cannot be used: the sandbox begins anew, and keeps it as %s.old", path, WORLD)
     path.replace(path.with_name(f"{WORLD}.old"))
-    return None
+
+
+def port(saved: Json) -> int:
+    """Where that run's Discord listened; 0 where that is no port."""
+    found = saved.get("port")
+    return found if isinstance(found, int) and 0 < found < 65_536 else 0
 
 
 def forget(folder: Path) -> None:

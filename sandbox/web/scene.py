@@ -10,11 +10,13 @@ from typing import Final
 from sandbox.discord.people import Person
 from sandbox.discord.permissions import Permission
 from sandbox.discord.places import Channel, Guild
+from sandbox.discord.refusals import Json
 from sandbox.discord.server import DiscordServer
 from sandbox.discord.world import World
 from sandbox.terminal.stage import EVERYDAY, Api, Cast, Stage, found_server, open_stage
+from sandbox.web import memory
 from sandbox.web.clock import Lead
-from sandbox.web.memory import Memory, read
+from sandbox.web.memory import Memory
 
 CLOCK: Final = "clock"
 NEWCOMERS: Final = "Newcomers"
@@ -52,30 +54,41 @@ async def open_scene(state: Path, *, api: Api | None = None) -> AsyncIterator[Sc
     Raises:
         OSError: the folder cannot be used.
     """
-    saved = read(state)
+    saved = memory.read(state)
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            stage, kept = await _staged(stack, state, api, saved)
+        except memory.Unusable:
+            memory.put_aside(state)
+            stage, kept = await _staged(stack, state, api, None)
+        lead = stack.enter_context(contextlib.closing(Lead(state / CLOCK)))
+        lead.set(stage.discord.clock.advanced_s)
+        await stack.enter_async_context(kept.kept())
+        people = {person.user.id: person for person in stage.people.values()}
+        [guild] = stage.discord.world.guilds.values()
+        yield Scene(stage=stage, people=people, guild=guild, memory=kept, lead=lead)
+
+
+async def _staged(
+    stack: contextlib.AsyncExitStack, state: Path, api: Api | None, saved: Json | None
+) -> tuple[Stage, Memory]:
+    """The stage with what was saved of it. Raises OSError and Unusable."""
     made: list[Memory] = []
 
     def found(discord: DiscordServer) -> Cast:
         cast = _found(discord)
-        made.append(Memory(discord, state))
+        made[:] = [Memory(discord, state)]
         if saved is not None:
             made[0].restore(saved)
         return cast
 
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            # The port of the last run, so that addresses of files that the bot wrote down still lead to them.
-            port = int(saved["port"]) if saved else 0
-            stage = await stack.enter_async_context(open_stage(port=port, api=api, found=found))
-        except OSError:
-            made.clear()
-            stage = await stack.enter_async_context(open_stage(api=api, found=found))
-        lead = stack.enter_context(contextlib.closing(Lead(state / CLOCK)))
-        lead.set(stage.discord.clock.advanced_s)
-        await stack.enter_async_context(made[0].kept())
-        people = {person.user.id: person for person in stage.people.values()}
-        [guild] = stage.discord.world.guilds.values()
-        yield Scene(stage=stage, people=people, guild=guild, memory=made[0], lead=lead)
+    try:
+        # The port of the last run, so that addresses of files that the bot wrote down still lead to them.
+        port = memory.port(saved) if saved else 0
+        stage = await stack.enter_async_context(open_stage(port=port, api=api, found=found))
+    except OSError:
+        stage = await stack.enter_async_context(open_stage(api=api, found=found))
+    return stage, made[0]
 
 
 def _found(discord: DiscordServer) -> Cast:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import io
+import json
 import re
 import signal
 import socket
@@ -16,6 +17,7 @@ import aiohttp
 import pytest
 from aiohttp import WSMsgType
 from PIL import Image
+from yarl import URL
 
 from bot.app import open_bot
 from bot.settings import Settings
@@ -285,6 +287,33 @@ async def test_a_file_is_shown_only_where_it_can_do_nothing(
     assert (status, headers["Content-Type"], body) == (200, served, content)
     assert headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
     assert headers["Content-Disposition"].startswith("inline" if name == "a.png" else "attachment")
+
+
+@pytest.mark.parametrize("name", ["%00", "index.html%00.js", "..%2fserver.py", "%2e%2e/guard.py"])
+async def test_a_path_that_is_no_file_of_the_page_is_not_found(browser: Browser, name: str):
+    address = URL(f"{browser.address}/static/{name}", encoded=True)
+    async with aiohttp.ClientSession() as session, session.get(address) as answer:
+        assert answer.status == 404
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("multipart/form-data", "x"),
+        ("multipart/form-data; boundary=a", "x"),
+        ("multipart/form-data; boundary=a", "--a\r\nno header\r\n\r\nx\r\n--a--"),
+        ("multipart/form-data; boundary=a", '--a\r\nContent-Disposition: form-data; name="\x01"\r\n\r\nx\r\n--a--'),
+        ("multipart/form-data; boundary=a", "--a\r\n" + "A: b\r\n" * 10_000),
+        (f"multipart/form-data; boundary={'a' * 200}", "x"),
+    ],
+)
+async def test_a_broken_form_is_refused_in_words(browser: Browser, kind: str, body: str):
+    headers = {"X-Sandbox": "page", "Content-Type": kind}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.post(f"{browser.address}/api/upload", data=body) as answer,
+    ):
+        assert (answer.status, (await answer.json())["error"]) == (400, "This form cannot be read.")
 
 
 # What it shows
@@ -719,13 +748,45 @@ async def test_a_restart_keeps_messages_files_time_and_working_buttons(tmp_path:
         assert "What is a fjord?" in again["html"]
 
 
-async def test_a_memory_that_cannot_be_read_is_put_aside(tmp_path: Path):
-    (tmp_path / "world.json").write_text("{")
+def saved_with(**changes: object) -> str:
+    """A memory as it is written, but for `changes`."""
+    lists: Json = {name: [] for name in ("threads", "interactions", "messages", "files")}
+    return json.dumps(
+        {"version": 1, "advanced_s": 0, "last_id": 1, "port": 0, "key": "00" * 32, "commands": {}, **lists, **changes}
+    )
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "{",
+        '{"version": 1}',
+        saved_with(version=0),
+        saved_with(messages=[None]),
+        saved_with(messages=[{"id": 1, "channel": "x"}]),
+        saved_with(threads="none"),
+        saved_with(key="zz"),
+        saved_with(advanced_s="soon"),
+        saved_with(advanced_s=-5),
+        saved_with(advanced_s=1e18),
+        saved_with(commands={"": [{}]}),
+    ],
+)
+async def test_a_memory_that_cannot_be_read_is_put_aside(tmp_path: Path, written: str):
+    (tmp_path / "world.json").write_text(written)
     async with browsing(tmp_path) as browser:
         await browser.post("say", text="hello")
-    assert (tmp_path / "world.json.old").read_text() == "{"
+    assert (tmp_path / "world.json.old").read_text() == written
     async with browsing(tmp_path) as browser, browser.tab() as tab:
         assert [message["text"] for message in tab.messages.values()] == ["hello"]
+
+
+@pytest.mark.parametrize("port", [None, "x", -1, 10**6])
+async def test_a_port_that_is_none_is_left_to_chance(tmp_path: Path, port: object):
+    (tmp_path / "world.json").write_text(saved_with(port=port))
+    async with browsing(tmp_path) as browser:
+        assert browser.scene.discord.port > 0
+    assert not (tmp_path / "world.json.old").exists()
 
 
 async def test_addresses_of_files_outlive_a_restart_unless_their_port_is_taken(tmp_path: Path):
