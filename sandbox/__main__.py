@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from bot.settings import environment
+from bot.storage.errors import DatabaseInUse
+from bot.storage.lock import sole_process
 from sandbox.terminal.child import ROOT, Child, running_bot
 from sandbox.terminal.keyboard import chunks, is_live, lines, no_chunks, single_keys
 from sandbox.terminal.keys import Closed
@@ -30,6 +33,9 @@ READY_S: Final = 60.0
 DEFAULT_API_URL: Final = "https://minitoolai.com/api"
 DEFAULT_STATE: Final = ROOT / "data" / "sandbox"
 LOG_LINES: Final = 12
+LOCKED: Final = "sandbox"
+"""What is locked in the state folder: `sandbox.lock` is held by who runs there."""
+_ELSEWHERE: Final = "End that one first, or let this one remember elsewhere: --state FOLDER"
 PAGE_PORT: Final = 8765
 """Where the page is unless it is told otherwise, or something else is there: an address that can be kept."""
 
@@ -38,18 +44,34 @@ def main() -> int:
     """0 after a clean end, 1 where the bot ended by itself or the sandbox could not start, 2 for wrong arguments."""
     options = _arguments()
     try:
-        _prepare(options.state, fresh=options.fresh)
-        return asyncio.run(_cancelled_by_signals(options))
+        options.state.mkdir(parents=True, exist_ok=True)
+        # Before anything there is touched: another sandbox may live in it.
+        with sole_process(options.state / LOCKED):
+            if options.fresh:
+                _forget(options.state)
+            return asyncio.run(_cancelled_by_signals(options))
     except BrokenPipeError:
         # Whoever read our output has gone. Nothing is left to say, and Python shall not try at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except DatabaseInUse:
+        print(f"The sandbox cannot start: another one runs in {options.state}. {_ELSEWHERE}", file=sys.stderr)
+        return 1
     except OSError as error:
-        where = f": {error.filename}" if error.filename else ""
-        print(f"The sandbox cannot start: {error.strerror or error}{where}", file=sys.stderr)
+        print(f"The sandbox cannot start: {_why(error, options.port)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 0
+
+
+def _why(error: OSError, port: int | None) -> str:
+    """In words, with what to do."""
+    if error.errno == errno.EADDRINUSE and port:
+        return f"something else is at port {port}. Name another with --port, or leave that out."
+    if error.filename is not None:
+        # Of FileExistsError too, which is what `mkdir` says of a file that has the folder's name.
+        return f"{error.filename}: {error.strerror}. Name a folder that can be written to: --state FOLDER"
+    return error.strerror or str(error)
 
 
 def _arguments() -> argparse.Namespace:
@@ -109,13 +131,11 @@ def _api(key: str | None, url: str | None) -> Api | None:
     return Api(url=url or DEFAULT_API_URL, key=key, simulated=False)
 
 
-def _prepare(state: Path, *, fresh: bool) -> None:
-    state.mkdir(parents=True, exist_ok=True)
-    # By name, and not the lock: the folder may be anybody's, and another sandbox may still run in it.
-    for name in ("bot.db", "bot.db-wal", "bot.db-shm", CLOCK) if fresh else ():
+def _forget(state: Path) -> None:
+    # By name, and not the locks: the folder may be anybody's, and who waits for a lock waits for that file.
+    for name in ("bot.db", "bot.db-wal", "bot.db-shm", CLOCK):
         (state / name).unlink(missing_ok=True)
-    if fresh:
-        memory.forget(state)
+    memory.forget(state)
 
 
 async def _cancelled_by_signals(options: argparse.Namespace) -> int:
@@ -154,6 +174,7 @@ async def _until_either_ends(child: Child, work: Coroutine[None, None, None]) ->
     if not ended.cancelled():
         print(f"\nThe bot ended {ended.result()}. The end of {child.log}:", file=sys.stderr)
         print(*(f"  {line}" for line in child.tail(LOG_LINES)), sep="\n", file=sys.stderr)
+        print("Where what it remembers is damaged, start with --fresh, which forgets it.", file=sys.stderr)
         return 1
     working.result()
     print("Stopping the bot…", flush=True)

@@ -21,6 +21,7 @@ from yarl import URL
 
 from bot.app import open_bot
 from bot.settings import Settings
+from bot.storage.lock import sole_process
 from sandbox.discord.cdn import Upload
 from sandbox.discord.permissions import Permission
 from sandbox.discord.rules import Draft
@@ -813,6 +814,18 @@ async def start(state: Path, *arguments: str) -> asyncio.subprocess.Process:
     )
 
 
+async def ending(process: asyncio.subprocess.Process) -> str:
+    """What it prints until it ends in failure, by itself."""
+    try:
+        async with asyncio.timeout(WAIT_S):
+            output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert process.returncode == 1
+    return output.decode()
+
+
 async def printed(process: asyncio.subprocess.Process, words: str) -> str:
     assert process.stdout is not None
     lines: list[str] = []
@@ -872,8 +885,36 @@ async def test_fresh_forgets_and_a_taken_port_is_one_sentence(tmp_path: Path):
     (tmp_path / "files" / "mine.txt").write_text("not the sandbox's")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         process = await start(tmp_path, "--fresh", "--port", str(taken.getsockname()[1]))
-        output, _ = await process.communicate()
-    assert process.returncode == 1
-    assert output.decode().startswith("The sandbox cannot start:")
+        output = await ending(process)
+    assert output.startswith("The sandbox cannot start: something else is at port")
+    assert "--port" in output
     assert not (tmp_path / "world.json").exists()
     assert [file.name for file in (tmp_path / "files").iterdir()] == ["mine.txt"]
+
+
+async def test_a_second_sandbox_leaves_alone_what_the_first_remembers(tmp_path: Path):
+    (tmp_path / "bot.db").write_bytes(b"the first one's")
+    with sole_process(tmp_path / "sandbox"):
+        process = await start(tmp_path, "--fresh", "--port", "0")
+        output = await ending(process)
+    assert output == (
+        f"The sandbox cannot start: another one runs in {tmp_path}. "
+        "End that one first, or let this one remember elsewhere: --state FOLDER\n"
+    )
+    assert (tmp_path / "bot.db").read_bytes() == b"the first one's"
+
+
+async def test_a_folder_that_is_none_is_told_with_what_to_do(tmp_path: Path):
+    (tmp_path / "file").touch()
+    process = await start(tmp_path / "file")
+    output = await ending(process)
+    assert output.startswith(f"The sandbox cannot start: {tmp_path / 'file'}: ")
+    assert "--state" in output
+
+
+async def test_a_damaged_database_is_told_with_what_to_do(tmp_path: Path):
+    (tmp_path / "bot.db").write_bytes(b"not a database, whatever it was " * 200)
+    process = await start(tmp_path, "--port", "0")
+    output = await ending(process)
+    assert "file is not a database" in output
+    assert "--fresh" in output
