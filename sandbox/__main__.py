@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from bot.settings import environment
-from bot.storage.errors import DatabaseInUse
-from bot.storage.lock import sole_process
+from sandbox.lock import FolderInUse, sole_sandbox
 from sandbox.terminal.child import ROOT, Child, running_bot
 from sandbox.terminal.keyboard import chunks, is_live, lines, no_chunks, single_keys
 from sandbox.terminal.keys import Closed
@@ -33,8 +32,6 @@ READY_S: Final = 60.0
 DEFAULT_API_URL: Final = "https://minitoolai.com/api"
 DEFAULT_STATE: Final = ROOT / "data" / "sandbox"
 LOG_LINES: Final = 12
-LOCKED: Final = "sandbox"
-"""What is locked in the state folder: `sandbox.lock` is held by who runs there."""
 _ELSEWHERE: Final = "End that one first, or let this one remember elsewhere: --state FOLDER"
 PAGE_PORT: Final = 8765
 """Where the page is unless it is told otherwise, or something else is there: an address that can be kept."""
@@ -46,7 +43,7 @@ def main() -> int:
     try:
         options.state.mkdir(parents=True, exist_ok=True)
         # Before anything there is touched: another sandbox may live in it.
-        with sole_process(options.state / LOCKED):
+        with sole_sandbox(options.state):
             if options.fresh:
                 _forget(options.state)
             return asyncio.run(_cancelled_by_signals(options))
@@ -54,7 +51,7 @@ def main() -> int:
         # Whoever read our output has gone. Nothing is left to say, and Python shall not try at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except DatabaseInUse:
+    except FolderInUse:
         print(f"The sandbox cannot start: another one runs in {options.state}. {_ELSEWHERE}", file=sys.stderr)
         return 1
     except OSError as error:

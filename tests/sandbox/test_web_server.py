@@ -21,10 +21,10 @@ from yarl import URL
 
 from bot.app import open_bot
 from bot.settings import Settings
-from bot.storage.lock import sole_process
 from sandbox.discord.cdn import Upload
 from sandbox.discord.permissions import Permission
 from sandbox.discord.rules import Draft
+from sandbox.lock import sole_sandbox
 from sandbox.minitoolai.picture_script import PictureScript
 from sandbox.terminal.child import environment
 from sandbox.web.books import Books
@@ -894,7 +894,7 @@ async def test_fresh_forgets_and_a_taken_port_is_one_sentence(tmp_path: Path):
 
 async def test_a_second_sandbox_leaves_alone_what_the_first_remembers(tmp_path: Path):
     (tmp_path / "bot.db").write_bytes(b"the first one's")
-    with sole_process(tmp_path / "sandbox"):
+    with sole_sandbox(tmp_path):
         process = await start(tmp_path, "--fresh", "--port", "0")
         output = await ending(process)
     assert output == (
