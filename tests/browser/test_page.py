@@ -180,6 +180,24 @@ async def test_pictures_are_described_sent_and_shown_large(sandbox: Sandbox, tmp
     await expect(large).to_be_hidden()
 
 
+async def test_a_wide_picture_is_as_wide_as_its_frame(sandbox: Sandbox, tmp_path: Path):
+    Image.new("RGB", (800, 400), "teal").save(tmp_path / "wide.png")
+    async with sandbox.page.expect_file_chooser() as choosing:
+        await sandbox.button("Attach files").click()
+    await (await choosing.value).set_files(tmp_path / "wide.png")
+    await sandbox.page.get_by_role("textbox", name="Description of wide.png").fill("A calm sea")
+    message = await sandbox.say("A wide one")
+    frame, image = message.get_by_role("button", name="A calm sea"), message.get_by_role("img", name="A calm sea")
+    widths = [await each.evaluate("each => each.getBoundingClientRect().width") for each in (frame, image)]
+    assert widths == [440, 440]
+
+
+async def test_long_lines_of_code_are_broken_as_discord_breaks_them(sandbox: Sandbox):
+    message = await sandbox.say("```\n" + "name + " * 80 + "x" * 300 + "\n```")
+    await expect(message.locator("pre")).to_be_visible()
+    assert await message.locator("pre").evaluate("pre => pre.scrollWidth <= pre.clientWidth")
+
+
 async def test_a_reader_further_up_is_not_moved_but_told(opened: Opener):
     reader = await opened()
     await reader.go("random")
