@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run sandbox test lint types check lock bench clean
+.PHONY: help run sandbox test lint types check lock bench picture clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ bench: $(VENV)/dev  ## print the benchmarks' tables
 	$(BIN)/python -m benchmarks.answers
 	$(BIN)/python -m benchmarks.pictures
 	$(BIN)/python -m benchmarks.ledger
+
+picture: $(VENV)/dev  ## make README's picture of the sandbox anew, with Chromium
+	$(BIN)/python -m sandbox.web.picture
 
 lock: $(VENV)/dev  ## pin the newest allowed versions, with hashes and without index addresses
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.txt

@@ -1,4 +1,4 @@
-"""The command line: `python -m bot` serves; `python -m bot ledger …` looks at the books."""
+"""The command line: `python -m bot` serves; `… doctor` looks for what keeps it from that, `… ledger` at the books."""
 
 import argparse
 import asyncio
@@ -6,14 +6,26 @@ import contextlib
 import logging
 import signal
 import sys
+from pathlib import Path
 
-import aiohttp
+try:
+    import aiohttp
 
-from bot.app import run
-from bot.credits import commands as ledger
-from bot.errors import BotError, SettingsError
-from bot.ops.logging import configure
-from bot.settings import Settings, environment
+    from bot.app import run
+    from bot.credits import commands as ledger
+    from bot.errors import BotError, SettingsError
+    from bot.ops.doctor import command as doctor
+    from bot.ops.logging import configure
+    from bot.settings import Settings, environment
+except ImportError as error:
+    # What newcomers meet first: another Python than the one that has the libraries, or one that is too old.
+    if (error.name or "").partition(".")[0] in ("bot", "cogs"):
+        raise
+    sys.exit(
+        f"The bot cannot start: {error}.\n"
+        f"This is Python {sys.version.split()[0]} at {sys.executable}; 3.11 or newer is needed, with the libraries.\n"
+        "Install them with `python -m pip install -r requirements.txt`, or let `make run` do it."
+    )
 
 log = logging.getLogger("bot")
 
@@ -24,8 +36,12 @@ def main() -> int:
         prog="python -m bot",
         description="Serves the bot on Discord. Settings come from the environment and from .env; see .env.example.",
     )
-    ledger.add_parser(parser.add_subparsers(dest="command", title="instead of serving"))
+    commands = parser.add_subparsers(dest="command", title="instead of serving")
+    doctor.add_parser(commands)
+    ledger.add_parser(commands)
     arguments = parser.parse_args()
+    if arguments.command == "doctor":
+        return doctor.run(arguments, Path.cwd())
     if arguments.command == "ledger":
         return ledger.run(arguments, environment())
     return serve()
@@ -73,6 +89,7 @@ async def _serve(settings: Settings) -> None:
 def _refuse(error: SettingsError) -> int:
     print("The bot cannot start:", *(f"  - {problem}" for problem in error.problems), sep="\n", file=sys.stderr)
     print("Each variable is explained in .env.example; put yours into a file named .env.", file=sys.stderr)
+    print("`python -m bot doctor` looks for whatever else may be wrong.", file=sys.stderr)
     return 2
 
 

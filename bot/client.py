@@ -30,6 +30,7 @@ EXTENSIONS: Final = (
     "cogs.usage",
     "cogs.quota",
     "cogs.settings",
+    "cogs.doctor",
     "cogs.help",
     "cogs.operator",
 )

@@ -153,11 +153,16 @@ def _discord_token(text: str) -> str:
         raise ValueError("is an application's id; the token is on the page “Bot” of Discord's developer portal")
     if re.fullmatch(r"[0-9a-f]{64}", token):
         raise ValueError("is an application's public key; the token is on the page “Bot” of Discord's developer portal")
+    if re.fullmatch(r"[\w-]{32}", token):
+        raise ValueError("is a client secret; the token is on the page “Bot” of Discord's developer portal")
     return token
 
 
 def _api_key(text: str) -> str:
-    return _secret(re.sub(r"^Bearer\s+", "", text))
+    key = _secret(re.sub(r"^Bearer\s+", "", text))
+    if re.fullmatch(r"[\w-]{23,28}\.[\w-]{6}\.[\w-]{27,}", key):  # not to be shown to anybody else, this API included
+        raise ValueError("is a Discord token: the two may be swapped, and the key is in your MiniToolAI account")
+    return key
 
 
 def _secret(text: str) -> str:

@@ -25,7 +25,8 @@ of everyone's) · {export} take it with you · \
 {usage} what you have left, when it renews, and where it went
 
 **For those who manage the server**
-{quota} who may spend how much · {settings} time zone, models, persona, memory, pictures, log channel
+{quota} who may spend how much · {settings} time zone, models, persona, memory, pictures, log channel · {doctor} what \
+keeps me from working here
 
 -# The line below each answer says which model wrote it, what it cost, and whose memory it used."""
 
@@ -49,6 +50,7 @@ NAMES = {
     "usage": "usage",
     "quota": "quota",
     "settings": "settings",
+    "doctor": "doctor",
 }
 
 

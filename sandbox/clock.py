@@ -15,6 +15,11 @@ class Clock:
     def now(self) -> float:
         return self._source() + self._advanced_s
 
+    @property
+    def advanced_s(self) -> float:
+        """By how much it has been advanced so far."""
+        return self._advanced_s
+
     def advance(self, seconds: float) -> None:
         """Raises ValueError for a negative number: nothing here can live with time that goes back."""
         if seconds < 0:

@@ -1,6 +1,7 @@
 """`python -m bot` from outside: what it says and how it ends, as a process."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -69,8 +70,9 @@ async def end_of(process: asyncio.subprocess.Process) -> tuple[int | None, str]:
     return process.returncode, output.decode()
 
 
-async def run(folder: Path, environment: dict[str, str]) -> tuple[int | None, str]:
-    async with started(folder, environment) as process:
+async def run(folder: Path, environment: dict[str, str], *options: str) -> tuple[int | None, str]:
+    """`python -m bot` with these options."""
+    async with started(folder, environment, sys.executable, "-m", "bot", *options) as process:
         return await end_of(process)
 
 
@@ -151,3 +153,44 @@ async def test_the_procfiles_worker_comes_online_and_ends_at_sigterm(tmp_path: P
     assert "Traceback" not in output
     assert status in (0, 128 + signal.SIGTERM, -signal.SIGTERM), output
     await stage.discord.wait_until(lambda: not any(each.connected for each in stage.discord.gateway.sessions))
+
+
+async def test_without_its_libraries_it_says_how_to_install_them(tmp_path: Path):
+    bare = (sys.executable, "-S", "-m", "bot", "doctor")
+    async with started(tmp_path, environ(tmp_path), *bare) as process:
+        status, output = await end_of(process)
+    assert status == 1
+    assert "pip install -r requirements.txt" in output
+    assert "Traceback" not in output
+
+
+async def test_the_doctor_names_everything_a_newcomer_has_not_set_and_ends_with_1(tmp_path: Path, stage: Stage):
+    environment = environ(tmp_path, stage, DISCORD_TOKEN="", MINITOOLAI_API_KEY="")
+    status, output = await run(tmp_path, environment, "doctor")
+    assert status == 1
+    assert [name for name in REQUIRED if f"PROBLEM  settings     {name} is missing" in output] == list(REQUIRED)
+    assert "ok       api          The MiniToolAI API answers." in output
+    assert output.endswith("\n2 problems.\n")
+    assert list(tmp_path.iterdir()) == []  # noqa: ASYNC240 - a folder of a test
+
+
+async def test_the_doctor_finds_nothing_wrong_beside_a_running_bot(tmp_path: Path, stage: Stage):
+    environment = environ(tmp_path, stage)
+    async with started(tmp_path, environment):
+        await stage.discord.gateway.wait_ready(WAIT_S)
+        status, output = await run(tmp_path, environment, "doctor", "--json")
+    report = json.loads(output)
+    assert (status, report["ok"]) == (0, True)
+    assert [finding for finding in report["findings"] if finding["level"] in ("warning", "problem")] == []
+    assert "The bot is running on this database" in output
+    assert not any(secret in output for secret in (stage.discord.bot_token, stage.api.key))
+
+
+async def test_the_doctor_tells_a_wrong_token_and_a_wrong_key_apart_without_showing_them(tmp_path: Path, stage: Stage):
+    environment = environ(tmp_path, stage, DISCORD_TOKEN="not.the.token", MINITOOLAI_API_KEY="not-the-key")
+    status, output = await run(tmp_path, environment, "doctor")
+    assert status == 1
+    assert "PROBLEM  discord      Discord does not know the token." in output
+    assert "PROBLEM  api          The MiniToolAI API refuses the key" in output
+    assert "not.the.token" not in output
+    assert "not-the-key" not in output

@@ -74,6 +74,7 @@ def test_the_word_bearer_before_a_key_is_stripped():
     [
         ("123456789012345678", "is an application's id"),
         ("0123456789abcdef" * 4, "is an application's public key"),
+        ("aB3-" * 8, "is a client secret"),
         (f'"{TOKEN}"', "quotes"),
         ("two words", "whitespace"),
         ("tökén", "beyond ASCII"),
@@ -83,6 +84,11 @@ def test_a_token_that_is_something_else_is_refused_with_a_hint(wrong: str, words
     [problem] = problems(DISCORD_TOKEN=wrong)
     assert problem.startswith("DISCORD_TOKEN")
     assert words in problem
+
+
+def test_a_token_in_the_keys_place_is_refused_before_the_api_hears_it():
+    [problem] = problems(MINITOOLAI_API_KEY=f"{'M' * 24}.Gabcde.{'x' * 38}")
+    assert problem.startswith("MINITOOLAI_API_KEY is a Discord token")
 
 
 @given(tail=st.text(), other=st.sampled_from(["MAX_MESSAGES", "NONE"]))

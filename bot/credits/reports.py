@@ -148,10 +148,7 @@ class Reports:
 
     async def recent(self, scope_id: int, user_id: int | None, limit: int = 10) -> tuple[Entry, ...]:
         """The newest entries first: charges, grants and corrections."""
-        whose, who = _whose(scope_id, user_id)
-        sql = f"SELECT * FROM entries WHERE {whose} ORDER BY asked_at_us DESC, entry_id DESC LIMIT ?"  # noqa: S608
-        rows = await self._database.read(lambda tx: tx.fetch_all(sql, [*who, min(limit, ROWS_LIMIT)]))
-        return tuple(map(entry_of, rows))
+        return await self._database.read(lambda tx: recent_entries(tx, scope_id, user_id, limit))
 
     async def top_members(self, scope_id: int, span: Span = Span(), limit: int = 10) -> tuple[MemberSpent, ...]:
         """Who paid most, the most first. Who paid nothing is left out."""
@@ -207,6 +204,13 @@ class Reports:
 
     async def _page(self, scope_id: int | None, span: Span, after: int) -> tuple[Entry, ...]:
         return await self._database.read(lambda tx: entries_page(tx, scope_id, span, after=after))
+
+
+async def recent_entries(tx: Tx, scope_id: int, user_id: int | None, limit: int) -> tuple[Entry, ...]:
+    """As `Reports.recent`."""
+    whose, who = _whose(scope_id, user_id)
+    sql = f"SELECT * FROM entries WHERE {whose} ORDER BY asked_at_us DESC, entry_id DESC LIMIT ?"  # noqa: S608
+    return tuple(map(entry_of, await tx.fetch_all(sql, [*who, min(limit, ROWS_LIMIT)])))
 
 
 async def entries_page(tx: Tx, scope_id: int | None, span: Span, *, after: int) -> tuple[Entry, ...]:

@@ -38,6 +38,9 @@ LEARNED_AT_MOST: Final = 256
 SAME_WINDOW_S: Final = 0.1
 """Two answers whose windows end so close together speak of the same window."""
 
+REFUSALS_REMEMBERED: Final = 256
+"""The newest 429s, for whoever asks how often Discord had to say it."""
+
 NEVER: Final = float("inf")
 
 
@@ -417,6 +420,7 @@ class Limiter:
         self._bucket_of: dict[str, str] = {}
         self._shape_of: dict[str, tuple[int, float]] = {}
         self._given = 0
+        self._refused: deque[tuple[float, Route]] = deque(maxlen=REFUSALS_REMEMBERED)
 
     @property
     def size(self) -> int:
@@ -481,6 +485,7 @@ class Limiter:
 
     def obey(self, permit: Permit, retry_after_s: float, *, everywhere: bool, shared: bool) -> None:
         """Wait as a 429 said, at the gate that it speaks of."""
+        self._refused.append((self._clock(), permit.route))
         until = self._clock() + retry_after_s + EDGE_S
         line: Line[Bucket] | Line[SlidingRate] | None = permit.bucket
         if everywhere and permit.route.bot:
@@ -490,6 +495,17 @@ class Limiter:
         if line is not None:
             line.gate.block(until)
             line.pump()
+
+    def refused_in(self, channel_id: int, *, within_s: float) -> int:
+        """How many 429s there were for a channel's messages lately, as far as REFUSALS_REMEMBERED goes back.
+
+        Edits through an interaction are not among them: they belong to no channel.
+        """
+        since = self._clock() - within_s
+        return sum(
+            at >= since and (route.creates_in == channel_id or (route.bot and route.major == str(channel_id)))
+            for at, route in self._refused
+        )
 
     def _line(self, route: Route) -> Line[Bucket]:
         """The line of a route: its own, its bucket's, that of its presumed family, or a new one."""

@@ -256,6 +256,10 @@ class DiscordRest:
         with contextlib.suppress(errors.DeliveryUnavailable):
             await self._request(replace(call, patience_s=0.0))
 
+    def refused_in(self, channel_id: int, *, within_s: float) -> int:
+        """See `Limiter.refused_in`."""
+        return self._limiter.refused_in(channel_id, within_s=within_s)
+
     def _webhook_url(self, application_id: int, token: str, rest: str) -> URL:
         return URL(f"{self._api_url}/webhooks/{application_id}/{token}{rest}", encoded=True)
 

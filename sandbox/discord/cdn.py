@@ -111,6 +111,27 @@ class Cdn:
         stored = self._files.get(attachment.path)
         return stored[0] if stored else None
 
+    def stored(self) -> list[tuple[str, bytes, str]]:
+        """Path, bytes and type of every file that is kept, oldest first."""
+        return [(path, content, content_type) for path, (content, content_type) in self._files.items()]
+
+    def at(self, path: str) -> tuple[bytes, str] | None:
+        """Bytes and type of the file at `path`, None where there is none."""
+        return self._files.get(path)
+
+    def put_back(self, path: str, content: bytes, content_type: str) -> None:
+        """Keep a file that an earlier run had."""
+        self._keep(path, content, content_type)
+
+    @property
+    def key(self) -> bytes:
+        """What addresses are signed with. Set it, and those that an earlier run signed hold for as long as they say."""
+        return self._key
+
+    @key.setter
+    def key(self, key: bytes) -> None:
+        self._key = key
+
     async def handle(self, request: web.Request) -> web.Response:
         path = request.match_info["path"]
         stored = self._files.get(path)

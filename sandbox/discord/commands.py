@@ -119,6 +119,14 @@ class Commands:
         self.get(guild_id, command_id)
         del self._by_place[guild_id][command_id]
 
+    def by_place(self) -> list[tuple[int | None, list[Json]]]:
+        """Every place that has commands, and those."""
+        return [(place, list(commands.values())) for place, commands in self._by_place.items()]
+
+    def put_back(self, guild_id: int | None, commands: list[Json]) -> None:
+        """Commands as an earlier run had them, ids included."""
+        self._by_place[guild_id] = {int(command["id"]): command for command in commands}
+
     def forget_guild(self, guild_id: int) -> None:
         self._by_place.pop(guild_id, None)
 

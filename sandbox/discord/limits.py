@@ -149,6 +149,10 @@ class _Bucket:
             return limit, self.rule.window_s
         return max(0, limit - window.used), window.opened_s + self.rule.window_s - now_s
 
+    def open_counts(self, now_s: float) -> list[int]:
+        """The calls in each window that is open."""
+        return [window.used for window in self.windows.values() if not self._has_ended(window, now_s)]
+
     def _open(self, key: _Key, now_s: float) -> _Window | None:
         window = self.windows.get(key)
         if window is None or self._has_ended(window, now_s):
@@ -164,6 +168,19 @@ class _Bucket:
 
     def _has_ended(self, window: _Window, now_s: float) -> bool:
         return now_s >= window.opened_s + self.rule.window_s - _CLOCK_GRAIN_S
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    """A rule as it is now: `used` calls in the fullest of its open `windows`, and what it ever admitted and refused."""
+
+    name: RuleName
+    limit: int | None
+    window_s: float
+    used: int
+    windows: int
+    admitted: int
+    refused: int
 
 
 class Limits:
@@ -203,6 +220,22 @@ class Limits:
         """Admit everything under these rules from now on; their headers stay away."""
         for name in names:
             self._buckets[name] = _Bucket(replace(self.rule(name), limit=None))
+
+    def usage(self) -> list[Usage]:
+        """Every rule, for people to look at. Counts nothing."""
+        return [self._usage(name, bucket) for name, bucket in self._buckets.items()]
+
+    def _usage(self, name: RuleName, bucket: _Bucket) -> Usage:
+        used = bucket.open_counts(self._now())
+        return Usage(
+            name=name,
+            limit=bucket.rule.limit,
+            window_s=bucket.rule.window_s,
+            used=max(used, default=0),
+            windows=len(used),
+            admitted=self.admitted[name],
+            refused=self.refused[name],
+        )
 
     def admit(self, call: Call) -> Verdict:
         """Count the call in every limit it falls under, or, if one is used up, in none."""

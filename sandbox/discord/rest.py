@@ -6,7 +6,7 @@ import re
 import secrets
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -75,6 +75,8 @@ class Rest:
         self._openapi = openapi
         self._authorization = f"Bot {world.bot_token}"
         self.faults = Faults()
+        self.observers: list[Callable[[Recorded], None]] = []
+        """Called at once with each request that was answered. They must neither block nor raise."""
         self.requests: deque[Recorded] = deque(maxlen=remember)
         self.refusals: deque[Recorded] = deque(maxlen=remember)
         self.rate_limited: deque[Recorded] = deque(maxlen=remember)
@@ -99,6 +101,8 @@ class Rest:
             self.refusals.append(record)
         if record.status == 429:
             self.rate_limited.append(record)
+        for observer in self.observers:
+            observer(record)
         self._world.changes.notify()
         if response is None:
             return _drop(http)

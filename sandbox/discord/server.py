@@ -103,6 +103,11 @@ class DiscordServer:
     # Addresses
 
     @property
+    def port(self) -> int:
+        """The one it listens at, once it is bound."""
+        return self._port
+
+    @property
     def _origin(self) -> str:
         return f"{self._host}:{self._port}"
 
@@ -140,6 +145,11 @@ class DiscordServer:
     @property
     def rate_limited(self) -> deque[Recorded]:
         return self._rest.rate_limited
+
+    @property
+    def observers(self) -> list[Callable[[Recorded], None]]:
+        """Called at once with each request that was answered."""
+        return self._rest.observers
 
     @property
     def problems(self) -> list[str]:

@@ -75,6 +75,10 @@ class World:
         self._last_id = max(self._last_id + 1, from_clock)
         return self._last_id
 
+    def ids_from(self, last_id: int) -> None:
+        """Give out only ids above `last_id`, which an earlier run gave."""
+        self._last_id = max(self._last_id, last_id)
+
     # Users and places
 
     def add_user(
@@ -357,11 +361,7 @@ class World:
             and not interaction.bot_is_member
             and not channel.permissions_of(user) & Permission.USE_EXTERNAL_APPS
         )
-        self._interactions[interaction.id] = interaction
-        self._by_token[interaction.token] = interaction
-        if len(self._interactions) > INTERACTIONS_REMEMBERED:
-            _, oldest = self._interactions.popitem(last=False)
-            del self._by_token[oldest.token]
+        self.remember(interaction)
         self.emit(
             Event(
                 name=events.INTERACTION_CREATE,
@@ -372,6 +372,17 @@ class World:
             )
         )
         return interaction
+
+    def remember(self, interaction: Interaction) -> None:
+        """Let its token open what it opens."""
+        self._interactions[interaction.id] = interaction
+        self._by_token[interaction.token] = interaction
+        if len(self._interactions) > INTERACTIONS_REMEMBERED:
+            _, oldest = self._interactions.popitem(last=False)
+            del self._by_token[oldest.token]
+
+    def interaction_by_id(self, interaction_id: int) -> Interaction | None:
+        return self._interactions.get(interaction_id)
 
     def interaction(self, token: str) -> Interaction | None:
         return self._by_token.get(token)

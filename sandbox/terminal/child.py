@@ -5,7 +5,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -29,6 +29,8 @@ def environment(stage: Stage, state: Path) -> dict[str, str]:
         "MINITOOLAI_API_KEY": stage.api.key,
         "MINITOOLAI_API_URL": stage.api.url,
         "DATABASE_URL": f"sqlite:///{state.resolve()}/bot.db",
+        # The simulation serves its pictures from this machine; the real API's come from elsewhere or not at all.
+        "PICTURE_PRIVATE_ADDRESSES": "on" if stage.api.simulated else "off",
         "PYTHONUNBUFFERED": "1",
     }
 
@@ -36,9 +38,10 @@ def environment(stage: Stage, state: Path) -> dict[str, str]:
 class Child:
     """The process, from `start` to `stop`. What it logs is in `log`, which begins anew with each start."""
 
-    def __init__(self, environ: dict[str, str], log: Path) -> None:
+    def __init__(self, environ: dict[str, str], log: Path, *, module: str = "bot") -> None:
         self.log = log
-        self._environ = environ
+        self.environ = environ
+        self._module = module
         self._process: asyncio.subprocess.Process | None = None
         self._restarting = asyncio.Lock()
 
@@ -47,9 +50,9 @@ class Child:
         with self.log.open("wb") as output:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", "bot"),
+                *("-m", self._module),
                 cwd=ROOT,
-                env=self._environ,
+                env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -94,13 +97,17 @@ class Child:
 
 
 @asynccontextmanager
-async def running_bot(stage: Stage, state: Path) -> AsyncIterator[Child]:
+async def running_bot(
+    stage: Stage, state: Path, *, module: str = "bot", extra: Mapping[str, str] | None = None
+) -> AsyncIterator[Child]:
     """`python -m bot` from here to the end of the block. `state` is a folder that exists.
+
+    `module` is run in place of `bot`, with the variables `extra`.
 
     Raises:
         OSError: `state` cannot be written to.
     """
-    child = Child(environment(stage, state), state / LOG_NAME)
+    child = Child({**environment(stage, state), **(extra or {})}, state / LOG_NAME, module=module)
     try:
         await child.start()
         yield child

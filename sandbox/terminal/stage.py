@@ -1,10 +1,10 @@
 """The world in which the bot is tried: a server with people and channels, and both stand-ins on loopback."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from sandbox.clock import Clock
 from sandbox.discord.people import Person
@@ -45,11 +45,20 @@ class Stage:
     api: Api
     people: dict[str, Person]
     channels: dict[str, Channel]
+    simulation: MiniToolAIServer | None = None
+
+
+Cast: TypeAlias = tuple[dict[str, Person], dict[str, Channel]]
+"""People and channels by name."""
 
 
 @asynccontextmanager
-async def open_stage(*, port: int = 0, api: Api | None = None) -> AsyncIterator[Stage]:
+async def open_stage(
+    *, port: int = 0, api: Api | None = None, found: Callable[[DiscordServer], Cast] | None = None
+) -> AsyncIterator[Stage]:
     """Discord at `port` (0: a free one), and MiniToolAI unless `api` names a real one.
+
+    `found` fills the world, at a time when the clock still shows FOUNDED_S; without it, `found_server` does.
 
     Raises:
         OSError: the port is taken or may not be used.
@@ -58,15 +67,16 @@ async def open_stage(*, port: int = 0, api: Api | None = None) -> AsyncIterator[
     clock = Clock(lambda: FOUNDED_S if founding else time.time())
     async with AsyncExitStack() as stack:
         discord = await stack.enter_async_context(DiscordServer(clock=clock, port=port))
-        people, channels = _found(discord)
+        people, channels = (found or found_server)(discord)
         founding = False
+        simulation: MiniToolAIServer | None = None
         if api is None:
             simulation = await stack.enter_async_context(MiniToolAIServer(api_key=API_KEY))
             api = Api(url=simulation.url, key=API_KEY, simulated=True)
-        yield Stage(discord=discord, api=api, people=people, channels=channels)
+        yield Stage(discord=discord, api=api, people=people, channels=channels, simulation=simulation)
 
 
-def _found(discord: DiscordServer) -> tuple[dict[str, Person], dict[str, Channel]]:
+def found_server(discord: DiscordServer) -> Cast:
     """Dana and Noam are members like any other; Ruth owns the server and so may do everything."""
     world = discord.world
     users = [world.add_user(name) for name in ("Dana", "Noam", "Ruth")]

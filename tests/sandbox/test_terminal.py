@@ -293,7 +293,7 @@ class Sandbox:
     @classmethod
     async def start(cls, state: Path, *arguments: str) -> "Sandbox":
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "sandbox", "--state", str(state), *arguments),
+            *(sys.executable, "-m", "sandbox", "--terminal", "--state", str(state), *arguments),
             cwd=ROOT,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -398,7 +398,7 @@ async def test_a_taken_port_is_one_sentence(tmp_path: Path):
 
 async def test_a_closed_input_is_one_that_has_ended(tmp_path: Path):
     process = await asyncio.create_subprocess_exec(
-        *("sh", "-c", 'exec "$0" -m sandbox --state "$1" <&-', sys.executable, str(tmp_path)),
+        *("sh", "-c", 'exec "$0" -m sandbox --terminal --state "$1" <&-', sys.executable, str(tmp_path)),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -421,7 +421,7 @@ async def test_on_a_terminal_an_answer_grows_is_stopped_and_the_terminal_given_b
     ours, theirs = pty.openpty()
     before = termios.tcgetattr(theirs)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "sandbox", "--state", str(tmp_path)),
+        *(sys.executable, "-m", "sandbox", "--terminal", "--state", str(tmp_path)),
         cwd=ROOT,
         env=os.environ | {"TERM": "xterm"},
         stdin=theirs,
