@@ -33,13 +33,13 @@ def functions(code: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
 
 
 def asserts(code: ast.AST, helpers: frozenset[str] = frozenset()) -> bool:
-    """Whether the code can fail by a rule: an assert, a `raises`, or a call of one of `helpers`."""
+    """Whether the code can fail by a rule: an assert, a `raises`, an `expect` (Playwright), or one of `helpers`."""
     for node in ast.walk(code):
         if isinstance(node, ast.Assert):
             return True
         if isinstance(node, ast.Call):
             called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if called in helpers | {"raises", "fail", "run_state_machine_as_test"}:
+            if called in helpers | {"raises", "fail", "expect", "run_state_machine_as_test"}:
                 return True
     return False
 

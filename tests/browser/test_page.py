@@ -229,6 +229,7 @@ async def test_a_reader_at_the_end_stays_there_whatever_becomes_of_the_columns(s
         await sandbox.button("Sandbox tools").click()
         await sandbox.page.wait_for_function(at_the_end)
         await sandbox.page.keyboard.press("Escape")
+    assert await sandbox.page.evaluate(at_the_end)
 
 
 async def test_text_from_right_to_left_stands_so(sandbox: Sandbox):
