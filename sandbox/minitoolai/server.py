@@ -22,10 +22,10 @@ REMEMBERED: Final = 1_000
 class MiniToolAIServer:
     """The documented API at `url`, for one key. An async context manager.
 
-    An answer is the next of the scripts queued by `script`, else what `answer` returns, else the simulation at
-    `pace_s` seconds a chunk. A picture follows the next of the scripts queued by `script_picture`, else what
-    `picture_answer` returns, else is drawn within `picture_s` seconds; asking about one twice within `poll_gap_s` is a
-    429. A request that breaks a documented rule is refused before any script is taken.
+    An answer is the next of the scripts queued by `script`, else what `answer` returns, else what `bend` makes of the
+    simulation at `pace_s` seconds a chunk. A picture follows the next of the scripts queued by `script_picture`, else
+    what `picture_answer` returns, else is drawn within `picture_s` seconds; asking about one twice within `poll_gap_s`
+    is a 429. A request that breaks a documented rule is refused before any script is taken.
     """
 
     def __init__(
@@ -40,10 +40,11 @@ class MiniToolAIServer:
     ) -> None:
         self.requests: deque[Received] = deque(maxlen=REMEMBERED)
         self.answer: Callable[[Received], Script] | None = None
+        self.bend: Callable[[Script], Script] | None = None
         self._authorization = f"Bearer {api_key}"
         self._host = host
         self._port = port
-        self._pace_s = pace_s
+        self.pace_s = pace_s
         self._scripts: deque[Script] = deque()
         self._unseen: asyncio.Queue[Received] = asyncio.Queue(maxsize=REMEMBERED)
         self._released = asyncio.Event()
@@ -168,7 +169,8 @@ class MiniToolAIServer:
             return self.answer(received)
         urls = looking.addresses(received.body["messages"])
         sights = await looking.look(urls) if urls else ()
-        return simulation.answer(received.body, pace_s=self._pace_s, sights=sights)
+        script = simulation.answer(received.body, pace_s=self.pace_s, sights=sights)
+        return self.bend(script) if self.bend is not None else script
 
 
 class _Answer:

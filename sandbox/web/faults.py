@@ -7,9 +7,8 @@ from typing import Final
 from sandbox.discord.faults import Fault
 from sandbox.discord.refusals import Json
 from sandbox.discord.server import DiscordServer
-from sandbox.minitoolai import simulation
 from sandbox.minitoolai.picture_script import PictureOrder, PictureScript, Turn
-from sandbox.minitoolai.script import Received, Script
+from sandbox.minitoolai.script import Script
 from sandbox.minitoolai.server import MiniToolAIServer
 
 PACE_S: Final = 0.02
@@ -117,7 +116,8 @@ class Switches:
         self._hits = dict.fromkeys((*self._kinds, GATEWAY_DROP), 0)
         self._bending: list[_Kind] = []
         if api is not None:
-            api.answer = self._answer
+            api.pace_s = PACE_S
+            api.bend = self._bend
             api.picture_answer = self._picture
 
     def json(self) -> list[Json]:
@@ -157,8 +157,7 @@ class Switches:
         for fault in self._ordered.values():
             self._discord.faults.add(fault)
 
-    def _answer(self, received: Received) -> Script:
-        script = simulation.answer(received.body, pace_s=PACE_S)
+    def _bend(self, script: Script) -> Script:
         for kind in self._bending:
             if kind.api is not None:
                 self._hits[kind.name] += 1

@@ -269,8 +269,9 @@ STAGES: Final[dict[str, Callable[[Scene, str], Awaitable[None]]]] = {
     "in line": in_line,
 }
 
-LAST: Final = ("waiting for a poll", "in line")
-"""The first takes the room of the one that was cancelled, so that there is none for the second."""
+LAST: Final = ("waiting for a poll", "uploading slowly", "in line")
+"""The first takes the room of the one that was cancelled, so that there is none for the last; the second holds its own
+for a few seconds only."""
 
 
 def room(*stages: str) -> dict[str, str]:
