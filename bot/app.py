@@ -37,6 +37,7 @@ from bot.guilds import Guilds
 from bot.minitoolai.client import MiniToolAI, RetryPolicy, Timeouts
 from bot.money import CreditUnit, as_dollars
 from bot.ops.plotter import Plotter
+from bot.remembered import Remembered
 from bot.settings import Settings
 from bot.storage.database import Database
 
@@ -67,6 +68,7 @@ class Services:
     reports: Reports
     charts: Plotter
     notices: asyncio.Queue[CeilingNotice]
+    remembered: Remembered
 
 
 @asynccontextmanager
@@ -134,6 +136,7 @@ async def open_services(settings: Settings, *, now: Callable[[], float] = time.t
             reports=Reports(database),
             charts=charts,
             notices=notices,
+            remembered=Remembered(database),
         )
 
 

@@ -1,18 +1,22 @@
 """The Discord client: lean intents, the command tree, and the one door through which every error reaches people."""
 
+import asyncio
 import contextlib
+import hashlib
 import logging
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import discord
+import orjson
 import yarl
 from discord import app_commands
 from discord.ext import commands
 
 from bot.errors import BotError, DeliveryError, DeliveryUnavailable, SettingsError
+from bot.storage.errors import StorageError
 
 if TYPE_CHECKING:
     from bot.app import Services
@@ -39,6 +43,12 @@ NOT_TAKEN: Final = (discord.HTTPException, aiohttp.ClientError, OSError)
 
 ALREADY_ACKNOWLEDGED: Final = 40060
 """Source: Discord's reference, "JSON Error Codes"."""
+
+COMMANDS: Final = "commands"
+"""The name under which it is remembered which commands Discord has."""
+
+REGISTER_S: Final = 60.0
+"""How long that may take before the bot starts without: discord.py waits out rate limits by itself."""
 
 INTENTS: Final = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
 """No privileged intent: mentions, replies that ping the bot and direct messages carry their content without one."""
@@ -75,6 +85,13 @@ def already_acknowledged() -> Iterator[None]:
     except discord.HTTPException as error:
         if error.code != ALREADY_ACKNOWLEDGED:
             raise
+
+
+def _fingerprint(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]) -> str:
+    """A text that differs whenever our commands do, or Discord's are not the ones it made of them."""
+    versions = sorted((str(command["id"]), str(command["version"])) for command in theirs)
+    content = orjson.dumps([ours, versions], option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(content).hexdigest()
 
 
 class Tree(app_commands.CommandTree["Bot"]):
@@ -127,12 +144,31 @@ class Bot(commands.AutoShardedBot):
         for extension in EXTENSIONS:
             await self.load_extension(extension)
         try:
-            synced = await self.tree.sync()
-        except discord.HTTPException as error:
+            async with asyncio.timeout(REGISTER_S):
+                await self._register_commands()
+        except (*NOT_TAKEN, app_commands.CommandSyncFailure, StorageError) as error:
             # The commands of the last start are still there, and mentions work without any.
             log.error("the commands could not be registered: %s", error)
-        else:
-            log.info("registered %d commands", len(synced))
+
+    async def _register_commands(self) -> None:
+        """Tell Discord of the commands where they are not those that it has: it takes new ones 200 times a day.
+
+        Discord gives a command a new version with each change, whoever makes it, and fills in what was left out. So
+        what is compared is our commands, as sent last, together with the ids and versions that Discord answered then.
+
+        Raises:
+            discord.HTTPException, CommandSyncFailure: Discord would not take them.
+            StorageError: it is not known which were sent last.
+        """
+        assert self.application_id is not None
+        payload = [command.to_dict(self.tree) for command in self.tree.get_commands()]
+        there = await self.http.get_global_commands(self.application_id)
+        if await self.services.remembered.get(COMMANDS) == _fingerprint(payload, there):
+            log.info("the commands are registered already")
+            return
+        made = await self.http.bulk_upsert_global_commands(self.application_id, payload)
+        await self.services.remembered.put(COMMANDS, _fingerprint(payload, made))
+        log.info("registered %d commands", len(made))
 
     async def on_message(self, message: discord.Message, /) -> None:
         """Text commands do not exist here; the cogs listen for mentions themselves."""

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"bot.errors", "bot.money", "bot.settings", "bot.catalog"},
     {"bot.minitoolai", "bot.storage", "bot.delivery"},
-    {"bot.answers", "bot.credits", "bot.guilds", "bot.pictures", "bot.ops"},
+    {"bot.answers", "bot.credits", "bot.guilds", "bot.pictures", "bot.ops", "bot.remembered"},
     {"bot.app", "bot.client", "bot.__main__"},
     {"cogs"},
 ]
