@@ -43,7 +43,7 @@ from bot.storage.database import Database
 
 log = logging.getLogger(__name__)
 
-CLOSE_S: Final = 10.0
+CLOSE_S: Final = 5.0
 """How long leaving Discord may take before the rest is closed all the same."""
 
 
@@ -205,7 +205,7 @@ async def open_bot(settings: Settings, *, now: Callable[[], float] = time.time) 
         try:
             yield bot
         finally:
-            await services.answers.close()
+            await services.answers.close(grace_s=settings.shutdown_grace_s)
             try:
                 async with asyncio.timeout(CLOSE_S):
                     await bot.close()

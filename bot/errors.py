@@ -44,6 +44,7 @@ BotError
 │       ├── StreamEmpty         it ended without a word
 │       └── StreamReported      it carried an error object
 ├── Overloaded                  as many answers as configured are open
+│   ├── Restarting              the bot is stopping, and takes nothing new
 │   └── LineFull                as many orders as configured wait in line
 └── DeliveryError               Discord
     ├── MessageGone             message, channel or server deleted
@@ -366,6 +367,10 @@ class StreamReported(StreamFailed):
 
 class Overloaded(BotError):
     """As many answers as configured are open already."""
+
+
+class Restarting(Overloaded):
+    """The bot is stopping: what was begun may end, nothing new begins."""
 
 
 class LineFull(Overloaded):

@@ -67,6 +67,7 @@ class Settings:
     picture_polls_per_second: int
     picture_limit_bytes: int
     picture_private_addresses: bool
+    shutdown_grace_s: float
     credit_nano: int
     default_allowance: str
     dm_allowance: str
@@ -517,6 +518,15 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         default="off",
         help="Whether pictures may be fetched from private addresses, on or off: for a stand-in of the API on this "
         "machine. In production it stays off, so that no answer of the API can make the bot read your network.",
+    ),
+    Variable(
+        name="SHUTDOWN_GRACE_S",
+        field="shutdown_grace_s",
+        parse=_seconds(0, 600),
+        default="10",
+        unit="seconds",
+        help="How long answers that are being written may go on after SIGTERM; what is left then is marked as cut off "
+        "and costs nothing. Leaving takes up to 15 seconds more, so let nobody kill the process before.",
     ),
     Variable(
         name="CREDIT_USD",

@@ -176,6 +176,7 @@ _SENTENCES: Final[dict[type[BaseException], str | Callable[[Any], str]]] = {
     errors.DeliveryRefused: "⚠️ Discord refused the answer. Please tell the bot's operator.",
     errors.DeliveryUnavailable: "⚠️ Discord does not take the answer just now. Please ask again in a minute.",
     errors.Overloaded: "⚠️ I am answering as many questions as I can. Please try again in a minute.",
+    errors.Restarting: "⚠️ I am being restarted. Please try again in a minute.",
     StorageError: "⚠️ I cannot reach my memory just now. Please try again in a minute.",
     app_commands.MissingPermissions: "⚠️ You do not have the permission for that here.",
     app_commands.NoPrivateMessage: "⚠️ That works in servers only.",

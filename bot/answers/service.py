@@ -24,6 +24,7 @@ from bot.errors import (
     Overloaded,
     PromptEmpty,
     PromptTooLong,
+    Restarting,
 )
 from bot.settings import Settings
 from bot.storage.database import Database, Tx
@@ -35,7 +36,7 @@ PROMPT_LIMIT: Final = 6_000
 TEMPERATURE_RANGE: Final = (0.0, 2.0)
 RECORD_WAIT_S: Final = 2.0
 """How long a button waits until its answer is written down; Discord wants to hear of it within 3 s."""
-CLOSE_S: Final = 10.0
+CLOSE_S: Final = 8.0
 """How long the open answers have for their last edit when the bot stops."""
 
 
@@ -69,7 +70,8 @@ class Answers:
 
         Raises:
             BadRequest: its kind says what is wrong.
-            Overloaded: as many answers as configured are open, or the bot is stopping.
+            Overloaded: as many answers as configured are open.
+            Restarting: the bot is stopping.
         """
         if not (question.prompt.strip() or question.images or question.file or question.quoted):
             raise PromptEmpty
@@ -84,7 +86,9 @@ class Answers:
         self._check_load()
 
     def _check_load(self) -> None:
-        if self._closing or len(self._running) >= self._settings.max_open_answers:
+        if self._closing:
+            raise Restarting
+        if len(self._running) >= self._settings.max_open_answers:
             raise Overloaded
 
     # The doors
@@ -206,13 +210,22 @@ class Answers:
         await self._database.write(forget)
         return record.messages
 
-    async def close(self) -> None:
-        """Take no more questions, end the open answers with a word about why, and wait for their last edits."""
+    async def close(self, *, grace_s: float = 0.0) -> None:
+        """Take no more questions, and let the open answers end by themselves for `grace_s` seconds.
+
+        What is left then ends with a word about why; its last edit is waited for, `CLOSE_S` at most.
+        """
         self._closing = True
+        if grace_s > 0 and self._running:
+            log.info("stopping: %d answers have %g s to end by themselves", len(self._running), grace_s)
+        await self._wait_for_all(grace_s)
         for running in self._running.values():
             running.halt("restart")
+        await self._wait_for_all(CLOSE_S)
+
+    async def _wait_for_all(self, timeout_s: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_S):
+            async with asyncio.timeout(timeout_s):
                 await self._all_ended.wait()
 
     async def _record(self, answer_id: int, channel_id: int) -> AnswerRecord:
