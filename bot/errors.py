@@ -29,6 +29,7 @@ BotError
 │   └── RequestEnded            this request was paid for, or given up, before
 ├── ProviderError               the MiniToolAI API
 │   ├── ProviderUnreachable     no connection, or no answer in time
+│   │   └── ProviderDown        so often that nothing is sent for a while
 │   ├── ProviderRejected        400, 413, 422: it will not take this request
 │   ├── ProviderKeyRefused      401, 403: the operator's key
 │   ├── ProviderOutOfCredit     402: the operator's balance
@@ -291,6 +292,14 @@ class ProviderUnreachable(ProviderError):
     def __init__(self, detail: str = "", *, sent: bool = False) -> None:
         super().__init__(detail)
         self.sent = sent
+
+
+class ProviderDown(ProviderUnreachable):
+    """The API failed so often in a row that nothing is sent to it before `retry_after_s` seconds have passed."""
+
+    def __init__(self, *, retry_after_s: float) -> None:
+        super().__init__(f"not asked: it was down, next try in {retry_after_s:.0f} s")
+        self.retry_after_s = retry_after_s
 
 
 class ProviderRejected(ProviderError):

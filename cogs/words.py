@@ -156,6 +156,9 @@ _SENTENCES: Final[dict[type[BaseException], str | Callable[[Any], str]]] = {
     errors.CeilingReached: _ceiling,
     errors.RequestEnded: "⚠️ This question has been dealt with before. Please ask it again.",
     errors.ProviderUnreachable: "⚠️ The AI service did not answer. Please try again in a minute.",
+    errors.ProviderDown: lambda e: (
+        f"⚠️ The AI service is down just now. I try it again in {_seconds(e.retry_after_s)}; please ask after that."
+    ),
     errors.ProviderRejected: (
         "⚠️ The AI service would not take this question. Please change it, or leave out the attachments, and try again."
     ),
