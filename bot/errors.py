@@ -20,6 +20,7 @@ BotError
 │   ├── ChoiceUnknown           an option that is not among those documented
 │   ├── PicturesOff             the server's admins want none
 │   ├── AgeRestricted           the model is for age-restricted channels only
+│   ├── TooFast                 a flood
 │   ├── TooLate                 what a button would change has been done
 │   └── NotPermitted
 ├── CreditsError                the ledger says no; nothing was held
@@ -46,6 +47,7 @@ BotError
 │       └── StreamReported      it carried an error object
 ├── Overloaded                  as many answers as configured are open
 │   ├── Restarting              the bot is stopping, and takes nothing new
+│   ├── OwnAnswersOpen          as many of the member's own answers as configured are open
 │   └── LineFull                as many orders as configured wait in line
 └── DeliveryError               Discord
     ├── MessageGone             message, channel or server deleted
@@ -220,6 +222,15 @@ class AgeRestricted(BadRequest):
         self.model = model
 
 
+class TooFast(BadRequest):
+    """The member may ask again in `retry_after_s` seconds. `first`: they have not been told of it yet."""
+
+    def __init__(self, *, retry_after_s: float, first: bool) -> None:
+        super().__init__(f"{retry_after_s:.1f} s too soon")
+        self.retry_after_s = retry_after_s
+        self.first = first
+
+
 class TooLate(BadRequest):
     """The order has ended, or is being uploaded: there is nothing to cancel."""
 
@@ -380,6 +391,14 @@ class Overloaded(BotError):
 
 class Restarting(Overloaded):
     """The bot is stopping: what was begun may end, nothing new begins."""
+
+
+class OwnAnswersOpen(Overloaded):
+    """`limit` answers to the same member are being written already."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} answers are open")
+        self.limit = limit
 
 
 class LineFull(Overloaded):

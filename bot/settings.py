@@ -58,6 +58,8 @@ class Settings:
     chat_total_timeout_s: float
     chat_retries: int
     max_open_answers: int
+    max_open_answers_per_member: int
+    questions_per_minute: int
     picture_orders_per_member: int
     picture_orders_per_server: int
     picture_orders_open: int
@@ -445,6 +447,23 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         default="1000",
         unit="answers",
         help="How many answers may be written at once; whoever asks beyond that is told to wait.",
+    ),
+    Variable(
+        name="MAX_OPEN_ANSWERS_PER_MEMBER",
+        field="max_open_answers_per_member",
+        parse=_whole(1, 1_000),
+        default="3",
+        unit="answers",
+        help="How many answers to one member may be written at once.",
+    ),
+    Variable(
+        name="QUESTIONS_PER_MINUTE",
+        field="questions_per_minute",
+        parse=_whole(0, 1_000),
+        default="12",
+        unit="questions a minute",
+        help="How fast one member may ask, after a few at once; whoever is faster is told how long to wait. 0: no "
+        "bound.",
     ),
     Variable(
         name="PICTURE_ORDERS_PER_MEMBER",

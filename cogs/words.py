@@ -179,6 +179,11 @@ _SENTENCES: Final[dict[type[BaseException], str | Callable[[Any], str]]] = {
     errors.DeliveryRefused: "⚠️ Discord refused the answer. Please tell the bot's operator.",
     errors.DeliveryUnavailable: "⚠️ Discord does not take the answer just now. Please ask again in a minute.",
     errors.Overloaded: "⚠️ I am answering as many questions as I can. Please try again in a minute.",
+    errors.OwnAnswersOpen: lambda e: (
+        f"⚠️ {'An answer is' if e.limit == 1 else f'{e.limit} answers are'} being written for you already. "
+        "Please wait for the end of one, or stop it, and ask again."
+    ),
+    errors.TooFast: lambda e: f"⚠️ That was quick. Please wait {_seconds(e.retry_after_s)} before you ask again.",
     errors.Restarting: "⚠️ I am being restarted. Please try again in a minute.",
     StorageError: "⚠️ I cannot reach my memory just now. Please try again in a minute.",
     app_commands.MissingPermissions: "⚠️ You do not have the permission for that here.",

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from bot.answers import history as store
 from bot.answers.conversing import Conversation
 from bot.answers.history import AnswerRecord, History, Turn
 from bot.answers.journey import Job, Running, Words, interrupted
+from bot.answers.pace import Pace
 from bot.answers.preparing import Preparation
 from bot.answers.question import Asker, Question
 from bot.answers.tokens import TokenCounter
@@ -22,6 +24,7 @@ from bot.errors import (
     NotPermitted,
     OutOfRange,
     Overloaded,
+    OwnAnswersOpen,
     PromptEmpty,
     PromptTooLong,
     Restarting,
@@ -58,6 +61,7 @@ class Answers:
         self._counter = counter
         self._preparation = preparation
         self._conversation = conversation
+        self._pace = Pace(settings.questions_per_minute)
         self._running: dict[int, Running] = {}
         self._all_ended = asyncio.Event()
         self._all_ended.set()
@@ -70,8 +74,7 @@ class Answers:
 
         Raises:
             BadRequest: its kind says what is wrong.
-            Overloaded: as many answers as configured are open.
-            Restarting: the bot is stopping.
+            TooFast, Overloaded, Restarting: see `admit`.
         """
         if not (question.prompt.strip() or question.images or question.file or question.quoted):
             raise PromptEmpty
@@ -83,13 +86,27 @@ class Answers:
         longest = min(self._settings.max_answer_tokens_limit, model.output_tokens)
         if question.max_tokens is not None and not _within(question.max_tokens, 1, longest):
             raise OutOfRange("max_tokens", low=1, high=longest)
-        self._check_load()
+        self.admit(question.asker.id)
 
-    def _check_load(self) -> None:
+    def admit(self, asker_id: int) -> None:
+        """Count one question of that member, before anything is promised to them.
+
+        Raises:
+            TooFast: it comes too soon after those before.
+            Overloaded: as many answers as configured are open, or as many of theirs.
+            Restarting: the bot is stopping.
+        """
+        self._check_load(asker_id)
+        self._pace.enter(asker_id, time.monotonic())
+
+    def _check_load(self, asker_id: int) -> None:
         if self._closing:
             raise Restarting
         if len(self._running) >= self._settings.max_open_answers:
             raise Overloaded
+        limit = self._settings.max_open_answers_per_member
+        if sum(running.asker_id == asker_id for running in self._running.values()) >= limit:
+            raise OwnAnswersOpen(limit)
 
     # The doors
 
@@ -246,7 +263,7 @@ class Answers:
         if question.id in self._running:
             log.info("the same question came twice: it is being answered already")
             return
-        self._check_load()
+        self._check_load(question.asker.id)  # others may have begun since it was admitted
         running = self._running[question.id] = Running(asker_id=question.asker.id, channel_id=question.place.channel_id)
         self._all_ended.clear()
         try:
