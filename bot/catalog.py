@@ -36,7 +36,7 @@ _CHAT_KINDS: Final[Mapping[str, type]] = MappingProxyType(
 )
 _OPTIONAL_CHAT_KINDS: Final[Mapping[str, type]] = MappingProxyType({"stands_in": str, "retired": bool})
 _IMAGE_KINDS: Final[Mapping[str, type]] = MappingProxyType({"image_nano": int})
-_OPTIONAL_IMAGE_KINDS: Final[Mapping[str, type]] = MappingProxyType({"retired": bool})
+_OPTIONAL_IMAGE_KINDS: Final[Mapping[str, type]] = MappingProxyType({"age_restricted": bool, "retired": bool})
 _LOWEST: Final[Mapping[str, int]] = MappingProxyType(
     {"input_nano": 0, "output_nano": 0, "image_nano": 0, "context_tokens": 1, "output_tokens": 1}
 )
@@ -86,10 +86,11 @@ class ChatModel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageModel:
-    """`image_nano` is nano-dollars a picture, whatever its size."""
+    """`image_nano` is nano-dollars a picture, whatever its size. `age_restricted`: only where everybody is of age."""
 
     id: str
     image_nano: int
+    age_restricted: bool = False
 
     def price(self, images: int) -> NanoDollars:
         """The exact price of so many pictures. ValueError where the count is negative."""
@@ -100,11 +101,15 @@ class ImageModel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Catalog:
-    """What can be asked for now: retired models are left out. `default` is one of `chat_models`."""
+    """What can be asked for now: retired models are left out.
+
+    `default` is one of `chat_models`, `default_image` one of `image_models`, None where there is none.
+    """
 
     chat_models: tuple[ChatModel, ...]
     default: ChatModel
     image_models: tuple[ImageModel, ...]
+    default_image: ImageModel | None
 
     @classmethod
     def load(cls, override: Path | None = None) -> "Catalog":
@@ -159,23 +164,40 @@ class _Reader:
         self._origins: dict[str, Path] = {}
         self._tables: dict[str, dict[str, dict[str, Any]]] = {family.name: {} for family in (_CHAT, _IMAGE)}
         self._default: Any = None
+        self._default_image: Any = None
         for source in sources:
             self._lay_over(source)
 
     def catalog(self) -> Catalog:
         self._complain()
         models = {key: ChatModel(id=key, **values) for key, values in self._models(_CHAT).items()}
-        pictures = tuple(ImageModel(id=key, **values) for key, values in self._models(_IMAGE).items())
+        pictures = {key: ImageModel(id=key, **values) for key, values in self._models(_IMAGE).items()}
         self._complain()
         for model in models.values():
             self._check_stand_in(model, models)
         if not isinstance(self._default, str) or self._default not in models:
             self._problem("default_chat_model", f"{self._default!r} is none of {', '.join(models) or 'the models'}")
+        default_image = self._image_default(pictures)
         for family, count in ((_CHAT, len(models)), (_IMAGE, len(pictures))):
             if count > CHOICES_LIMIT:
                 self._problem(family.name, f"has {count} models, Discord offers at most {CHOICES_LIMIT}: retire some")
         self._complain()
-        return Catalog(chat_models=tuple(models.values()), default=models[self._default], image_models=pictures)
+        return Catalog(
+            chat_models=tuple(models.values()),
+            default=models[self._default],
+            image_models=tuple(pictures.values()),
+            default_image=default_image,
+        )
+
+    def _image_default(self, models: Mapping[str, ImageModel]) -> ImageModel | None:
+        """The marked one, else the first that draws everywhere, else the first."""
+        if self._default_image is None:
+            everywhere = (model for model in models.values() if not model.age_restricted)
+            return next(everywhere, next(iter(models.values()), None))
+        if not isinstance(self._default_image, str) or self._default_image not in models:
+            self._problem("default_image_model", f"{self._default_image!r} is none of {', '.join(models) or 'none'}")
+            return None
+        return models[self._default_image]
 
     def _complain(self) -> None:
         if self._problems:
@@ -198,6 +220,8 @@ class _Reader:
             self._origins[key] = source
             if key == "default_chat_model":
                 self._default = value
+            elif key == "default_image_model":
+                self._default_image = value
             elif key in self._tables and isinstance(value, dict):
                 self._lay_over_models(source, key, value)
             else:

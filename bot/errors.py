@@ -63,6 +63,7 @@ from typing import Literal
 AmountProblem = Literal["unreadable", "not positive", "too fine", "too large"]
 AllowanceSource = Literal["member", "role", "server", "operator"]
 CeilingScope = Literal["server", "bot"]
+PromptKind = Literal["question", "picture"]
 TargetProblem = Literal["left", "deleted", "bot", "everyone"]
 
 
@@ -83,17 +84,25 @@ class BadRequest(BotError):
 
 
 class PromptEmpty(BadRequest):
-    """No text, no image, no file: nothing to answer."""
+    """No text, no image, no file: nothing to answer; or, `of` a picture, no word that describes it."""
+
+    def __init__(self, of: PromptKind = "question") -> None:
+        super().__init__(of)
+        self.of: PromptKind = of
 
 
 class PromptTooLong(BadRequest):
-    """`length` and `limit` count `unit`: "characters" as typed, or "tokens" as the model reads them."""
+    """`length` and `limit` count `unit`: "characters" as typed, or "tokens" as the model reads them.
 
-    def __init__(self, *, length: int, limit: int, unit: str) -> None:
+    The prompt `of` a question could be attached as a file, that of a picture not.
+    """
+
+    def __init__(self, *, length: int, limit: int, unit: str, of: PromptKind = "question") -> None:
         super().__init__(f"{length} {unit}, at most {limit}")
         self.length = length
         self.limit = limit
         self.unit = unit
+        self.of: PromptKind = of
 
 
 class UnknownModel(BadRequest):
@@ -125,7 +134,11 @@ class AttachmentRefused(BadRequest):
 
 
 class NothingToRepeat(BadRequest):
-    """A button whose stored answer is no longer known."""
+    """A button whose stored answer, or picture order, is no longer known."""
+
+    def __init__(self, of: PromptKind = "question") -> None:
+        super().__init__(of)
+        self.of: PromptKind = of
 
 
 class NotPermitted(BadRequest):
@@ -167,6 +180,10 @@ class ModelNotAllowed(BadRequest):
 
 class DefaultLeftOut(ModelNotAllowed):
     """The server's default `model` has to be among the models that are to be `allowed`."""
+
+    def __init__(self, model: str, allowed: tuple[str, ...], of: PromptKind = "question") -> None:
+        super().__init__(model, allowed)
+        self.of: PromptKind = of
 
 
 class NothingToRemove(BadRequest):

@@ -14,6 +14,7 @@ import orjson
 
 from bot.credits.policy import zone_names
 from bot.errors import ModelNotAllowed, PromptTooLong, UnknownTimeZone
+from bot.pictures.defaults import PictureDefaults
 from bot.storage.database import Database, Row, Tx
 
 MemoryDefault = Literal["shared", "personal", "off"]
@@ -31,11 +32,15 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GuildSettings:
-    """None, or an empty `allowed_models`, leaves it to the operator's settings and catalogue.
+    """None, or an empty list of allowed models, leaves it to the operator's settings and catalogue.
+
+    `images` says whether members can order pictures, `picture_models` from which models (the chat models are
+    `allowed_models`). `age_restricted_models` draw in age-restricted channels only, beside those that the operator
+    keeps to them.
 
     Raises:
         UnknownTimeZone, PromptTooLong: `time_zone` or `persona` will not do.
-        ModelNotAllowed: the default model is not among the allowed ones. Whether it exists is the catalogue's to say.
+        ModelNotAllowed: a default model is not among the allowed ones. Whether it exists is the catalogue's to say.
     """
 
     time_zone: str = "UTC"
@@ -45,6 +50,9 @@ class GuildSettings:
     persona: str | None = None
     images: bool = True
     memory: MemoryDefault | None = None
+    picture_defaults: PictureDefaults = field(default_factory=PictureDefaults)
+    picture_models: tuple[str, ...] = ()
+    age_restricted_models: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.time_zone not in zone_names():
@@ -53,6 +61,9 @@ class GuildSettings:
             raise PromptTooLong(length=len(self.persona), limit=PERSONA_LIMIT, unit="characters")
         if self.default_model is not None:
             self.check_model(self.default_model)
+        drawing = self.picture_defaults.model
+        if drawing is not None and self.picture_models and drawing not in self.picture_models:
+            raise ModelNotAllowed(drawing, self.picture_models)
 
     @property
     def zone(self) -> ZoneInfo:
@@ -151,7 +162,9 @@ async def read_settings(tx: Tx, guild_id: int) -> GuildSettings:
     if row is None:
         return DEFAULTS
     values = orjson.loads(row["settings"])
-    values["allowed_models"] = tuple(values["allowed_models"])
+    for name in ("allowed_models", "picture_models", "age_restricted_models"):
+        values[name] = tuple(values.get(name, ()))
+    values["picture_defaults"] = PictureDefaults(**values.get("picture_defaults", {}))
     if values["time_zone"] not in zone_names():  # the IANA database on this machine is older, or dropped the name
         values["time_zone"] = DEFAULTS.time_zone
     return GuildSettings(**values)

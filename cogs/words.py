@@ -26,16 +26,33 @@ def _seconds(wait_s: float) -> str:
     return f"{whole:,} second{'' if whole == 1 else 's'}"
 
 
+def _minutes(wait_s: float) -> str:
+    """Whole minutes, or seconds where it is less than two of them."""
+    return _seconds(wait_s) if wait_s < 120 else f"{wait_s / 60:,.0f} minutes"
+
+
 def _busy(error: errors.ProviderBusy) -> str:
     wait = f"in {_seconds(error.retry_after_s)}" if error.retry_after_s else "in a minute"
     return f"⚠️ The AI service is too busy just now. Please try again {wait}."
 
 
+_FORGOTTEN: Final[dict[errors.PromptKind, str]] = {
+    "question": "⚠️ I no longer know this answer, so this button cannot do anything. Please ask again.",
+    "picture": "⚠️ I no longer know this order, so this button cannot do anything. Please order with `/imagine`.",
+}
+
+_NOTHING_SAID: Final[dict[errors.PromptKind, str]] = {
+    "question": "⚠️ There is nothing to answer: please write a question, or attach a picture or a file.",
+    "picture": "⚠️ There is nothing to draw: please describe the picture in words.",
+}
+
+
 def _too_long(error: errors.PromptTooLong) -> str:
     way_out = "attach it as a `file`" if error.unit == "characters" else "ask about it in parts"
+    else_do = f", or {way_out}" if error.of == "question" else ""
     return (
         f"⚠️ That is too long: {error.length:,} {error.unit}, and at most {error.limit:,} fit. "
-        f"Please shorten it, or {way_out}."
+        f"Please shorten it{else_do}."
     )
 
 
@@ -77,10 +94,16 @@ def _unknown_zone(error: errors.UnknownTimeZone) -> str:
     return f"⚠️ I know no time zone {typed}. {close}"
 
 
+_DEFAULT_COMMANDS: Final[dict[errors.PromptKind, str]] = {
+    "question": "/settings default-model",
+    "picture": "/settings picture-defaults",
+}
+
+
 def _default_left_out(error: errors.DefaultLeftOut) -> str:
     return (
         f"⚠️ `{error.model}` is this server's default model, so it has to be among the allowed ones. Allow it too, or "
-        "choose another default with `/settings default-model` first."
+        f"choose another default with `{_DEFAULT_COMMANDS[error.of]}` first."
     )
 
 
@@ -129,18 +152,30 @@ def _ceiling(error: errors.CeilingReached) -> str:
     )
 
 
+def _choice_unknown(error: errors.ChoiceUnknown) -> str:
+    known = f"one of {_listed(error.known)}" if error.known else "it anew"
+    return f"⚠️ I know no {error.option} {_typed(error.value)}. Please choose {known}."
+
+
+def _line_full(error: errors.LineFull) -> str:
+    orders = f"{error.limit:,} order{'' if error.limit == 1 else 's'}"
+    if error.own:
+        return f"⚠️ You have {orders} in line already. Please wait for a picture, or cancel one."
+    return f"⚠️ So many want pictures that there are {orders} in line already. Please try again in a few minutes."
+
+
 _CREDIT_SENTENCES: Final[dict[type[BaseException], Callable[[Any, CreditUnit], str]]] = {
     errors.CreditsRefused: _credits_refused,
 }
 """Those that name amounts."""
 
 _SENTENCES: Final[dict[type[BaseException], str | Callable[[Any], str]]] = {
-    errors.PromptEmpty: "⚠️ There is nothing to answer: please write a question, or attach a picture or a file.",
+    errors.PromptEmpty: lambda e: _NOTHING_SAID[e.of],
     errors.PromptTooLong: _too_long,
     errors.UnknownModel: _unknown_model,
     errors.OutOfRange: lambda e: f"⚠️ `{e.option}` must lie between {e.low:,.10g} and {e.high:,.10g}.",
     errors.AttachmentRefused: _attachment,
-    errors.NothingToRepeat: "⚠️ I no longer know this answer, so this button cannot do anything. Please ask again.",
+    errors.NothingToRepeat: lambda e: _FORGOTTEN[e.of],
     errors.NotPermitted: lambda e: f"⚠️ Only {e.needed} may do that.",
     errors.AmountWrong: _amount_wrong,
     errors.UnknownTimeZone: _unknown_zone,
@@ -152,33 +187,55 @@ _SENTENCES: Final[dict[type[BaseException], str | Callable[[Any], str]]] = {
     errors.TargetRefused: lambda e: _TARGETS[e.problem],
     errors.ChannelRefused: _channel_refused,
     errors.NothingChosen: "⚠️ Please choose at least one.",
+    errors.ChoiceUnknown: _choice_unknown,
+    errors.PicturesOff: (
+        "⚠️ Pictures are switched off in this server. Its admins can switch them on, with `/settings images`."
+    ),
+    errors.AgeRestricted: lambda e: (
+        f"⚠️ `{e.model[:80]}` draws in age-restricted channels only. Please choose another `model`, or go to such a "
+        "channel."
+    ),
+    errors.TooLate: (
+        "⚠️ It is too late to cancel: the picture is done, or just being shown. **Delete** below it removes it."
+    ),
     errors.MemberBlocked: _blocked,
     errors.CeilingReached: _ceiling,
-    errors.RequestEnded: "⚠️ This question has been dealt with before. Please ask it again.",
+    errors.RequestEnded: "⚠️ This request has been dealt with before. Please send it again.",
     errors.ProviderUnreachable: "⚠️ The AI service did not answer. Please try again in a minute.",
     errors.ProviderDown: lambda e: (
         f"⚠️ The AI service is down just now. I try it again in {_seconds(e.retry_after_s)}; please ask after that."
     ),
     errors.ProviderRejected: (
-        "⚠️ The AI service would not take this question. Please change it, or leave out the attachments, and try again."
+        "⚠️ The AI service would not take this request. Please change it, or leave out what is attached, and try again."
     ),
     errors.ProviderKeyRefused: _WRONG_SETUP,
     errors.ProviderOutOfCredit: "⚠️ The AI account behind me has run dry. The bot's operator has to top it up.",
     errors.ProviderModelGone: "⚠️ The AI service no longer has this model. Please choose another `model`.",
     errors.ProviderBusy: _busy,
     errors.ProviderFailed: "⚠️ The AI service has a problem of its own. Please try again in a minute.",
+    errors.PictureFailed: (
+        "⚠️ The AI service could not draw this. Please try again, with other words, or with another `model`."
+    ),
+    errors.PictureLate: lambda e: (
+        f"⚠️ The picture was not done after {_minutes(e.waited_s)}, so I stopped waiting. Please try again later, or "
+        "with another `model`."
+    ),
+    errors.PictureUnusable: lambda e: (
+        f"⚠️ The picture that came back {e.reason}, so I do not show it. Please try again."
+    ),
     errors.StreamBroken: "⚠️ The connection to the AI service was lost.",
     errors.StreamStalled: lambda e: f"⚠️ The AI service said nothing for {_seconds(e.silent_s)}.",
     errors.StreamEmpty: "⚠️ The AI service answered without a word. Please try again, or ask in other words.",
     errors.StreamReported: "⚠️ The AI service reported an error instead of going on.",
-    errors.MessageGone: "The message with the answer was deleted, so I stopped writing it.",
+    errors.MessageGone: "The message was deleted, so I stopped writing it.",
     errors.DeliveryForbidden: (
         "⚠️ I am not allowed to write there. A server admin can grant me View Channel, Send Messages and Attach Files."
     ),
-    errors.TokenExpired: "⚠️ Discord let me answer for 15 minutes, and they are over. Please ask again.",
-    errors.DeliveryRefused: "⚠️ Discord refused the answer. Please tell the bot's operator.",
-    errors.DeliveryUnavailable: "⚠️ Discord does not take the answer just now. Please ask again in a minute.",
-    errors.Overloaded: "⚠️ I am answering as many questions as I can. Please try again in a minute.",
+    errors.TokenExpired: "⚠️ Discord let me answer for 15 minutes, and they are over. Please try again.",
+    errors.DeliveryRefused: "⚠️ Discord refused what I wanted to show. Please tell the bot's operator.",
+    errors.DeliveryUnavailable: "⚠️ Discord does not take what I want to show just now. Please try again in a minute.",
+    errors.Overloaded: "⚠️ I am at work on as much as I can take. Please try again in a minute.",
+    errors.LineFull: _line_full,
     errors.OwnAnswersOpen: lambda e: (
         f"⚠️ {'An answer is' if e.limit == 1 else f'{e.limit} answers are'} being written for you already. "
         "Please wait for the end of one, or stop it, and ask again."

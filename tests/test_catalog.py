@@ -175,3 +175,38 @@ def test_an_operator_prices_a_picture_model_anew_and_retires_another(override: P
 def test_a_picture_model_has_no_keys_of_a_chat_model(override: Path) -> None:
     (problem,) = problems(override, "[image.realvision]\nlabel = 'x'")
     assert "image.realvision.label is not a key of a model" in problem
+
+
+def test_without_a_mark_the_first_picture_model_that_draws_everywhere_is_the_default(override: Path) -> None:
+    assert Catalog.load().default_image == Catalog.load().image_model("realvision")
+    override.write_text("[image.realvision]\nage_restricted = true")
+    catalog = Catalog.load(override)
+    assert catalog.image_model("realvision").age_restricted
+    assert catalog.default_image == catalog.image_model("juggernaut")
+
+
+def test_an_operator_marks_the_default_picture_model(override: Path) -> None:
+    override.write_text('default_image_model = "realism"')
+    assert Catalog.load(override).default_image == Catalog.load().image_model("realism")
+
+
+def test_where_every_picture_model_is_retired_there_is_no_default(override: Path) -> None:
+    override.write_text("".join(f"[image.{model.id}]\nretired = true\n" for model in Catalog.load().image_models))
+    catalog = Catalog.load(override)
+    assert (catalog.image_models, catalog.default_image) == ((), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('default_image_model = "nobody"', "default_image_model 'nobody' is none of realvision,"),
+        ("default_image_model = 1", "default_image_model 1 is none of realvision,"),
+        (
+            'default_image_model = "amigo"\n[image.amigo]\nretired = true',
+            "default_image_model 'amigo' is none of realvision,",
+        ),
+        ("[image.amigo]\nage_restricted = 1", "image.amigo.age_restricted must be true or false, not 1"),
+    ],
+)
+def test_a_mistake_with_picture_models_is_named_with_its_key(override: Path, text: str, words: str) -> None:
+    assert any(words in problem for problem in problems(override, text))

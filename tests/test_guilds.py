@@ -8,8 +8,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from bot.errors import ModelNotAllowed, PromptTooLong, UnknownTimeZone
+from bot.errors import ChoiceUnknown, ModelNotAllowed, OutOfRange, PromptTooLong, UnknownTimeZone
 from bot.guilds import DEFAULTS, PERSONA_LIMIT, Decision, Guilds, GuildSettings, Target, find_zone
+from bot.pictures.defaults import PictureDefaults
 from bot.storage.database import Database
 
 NOW = datetime(2026, 12, 31, 12, 0, 0, 123_456, tzinfo=UTC)
@@ -44,6 +45,11 @@ async def test_every_field_is_kept_and_each_server_has_its_own(guilds: Guilds):
         persona="Be brief. עברית",
         images=False,
         memory="off",
+        picture_defaults=PictureDefaults(
+            model="amigo", steps=6, cfg_scale=2.5, width=832, negative_prompt="text, עברית"
+        ),
+        picture_models=("amigo", "realism"),
+        age_restricted_models=("realism",),
     )
     await guilds.change(7, lambda _: wanted, decision(1))
     assert await guilds.settings(7) == wanted
@@ -130,3 +136,51 @@ def test_what_is_no_zone_is_refused_without_looking_for_files(text: str):
 def test_a_target_makes_sense_or_is_not_made(kind: str, number: int):
     with pytest.raises(ValueError):
         Target(kind=kind, id=number)  # type: ignore[arg-type]
+
+
+# Pictures
+
+BEFORE_PICTURES = (
+    '{"time_zone":"Asia/Tokyo","log_channel_id":null,"default_model":null,"allowed_models":["gpt-4o"],'
+    '"persona":null,"images":false,"memory":null}'
+)
+
+
+async def test_what_was_stored_before_there_were_picture_settings_is_still_read(guilds: Guilds, database: Database):
+    await database.write(
+        lambda tx: tx.execute("INSERT INTO guild_settings (guild_id, settings) VALUES (7, ?)", (BEFORE_PICTURES,))
+    )
+    assert await guilds.settings(7) == GuildSettings(
+        time_zone="Asia/Tokyo", allowed_models=("gpt-4o",), images=False, picture_defaults=PictureDefaults()
+    )
+    await guilds.change(7, lambda now: replace(now, picture_models=("amigo",)), decision(1))
+    assert (await guilds.settings(7)).picture_models == ("amigo",)
+
+
+async def test_a_change_of_picture_defaults_is_logged_as_one_field(guilds: Guilds):
+    change = await guilds.change(7, lambda now: replace(now, picture_defaults=PictureDefaults(steps=8)), decision(1))
+    assert change.changed == ("picture_defaults",)
+    (logged,) = await guilds.log(7)
+    assert orjson.loads(logged.after or "")["picture_defaults"]["steps"] == 8
+
+
+def test_the_default_picture_model_is_among_the_allowed_ones():
+    with pytest.raises(ModelNotAllowed):
+        GuildSettings(picture_defaults=PictureDefaults(model="amigo"), picture_models=("realism",))
+    assert GuildSettings(picture_defaults=PictureDefaults(model="amigo")).picture_models == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"steps": 9}, OutOfRange),
+        ({"cfg_scale": 0.5}, OutOfRange),
+        ({"width": 255}, OutOfRange),
+        ({"height": 1_345}, OutOfRange),
+        ({"scheduler": "Euler b"}, ChoiceUnknown),
+        ({"negative_prompt": "x" * 2_001}, PromptTooLong),
+    ],
+)
+def test_picture_defaults_outside_the_apis_ranges_are_not_made(fields: dict[str, object], error: type[Exception]):
+    with pytest.raises(error):
+        PictureDefaults(**fields)  # type: ignore[arg-type]

@@ -18,10 +18,14 @@ def excerpt(text: str, limit: int) -> str:
 
     Nothing in it is formatted, links, mentions, or changes the direction of what follows.
     """
+    return escaped(one_line(text, limit))
+
+
+def one_line(text: str, limit: int) -> str:
+    """The same as it was written, for where no Markdown is read."""
     line = " ".join(text.split())
     seen = "".join(one for one in line if one == _JOINER or unicodedata.category(one) not in _UNSEEN)
-    short = seen if len(seen) <= limit else seen[: limit - 1].rstrip() + "…"
-    return escaped(short)
+    return seen if len(seen) <= limit else seen[: limit - 1].rstrip() + "…"
 
 
 def escaped(line: str) -> str:

@@ -24,7 +24,19 @@ import orjson
 from yarl import URL
 
 from bot import errors
-from bot.delivery.limits import CREATE, DELETE, EDIT, PATIENCE_S, READ, TYPING, WEBHOOK, Limiter, Permit, Route
+from bot.delivery.limits import (
+    CREATE,
+    DELETE,
+    EDIT,
+    PATIENCE_S,
+    READ,
+    TYPING,
+    WEBHOOK,
+    Family,
+    Limiter,
+    Permit,
+    Route,
+)
 from bot.delivery.messages import Button, Outgoing, Sent, SentAttachment, Upload, Urgency
 
 Render = Callable[[], Outgoing]
@@ -41,6 +53,9 @@ REFUSALS_REMEMBERED: Final = 1_024
 CREATION_PATIENCE_S: Final = 10.0
 """So long a message's creation waits for the channel's share of messages."""
 
+OPEN_DM: Final = Family(name="open dm", limit=5, window_s=5.0)
+LIST: Final = Family(name="list", limit=5, window_s=5.0)
+
 PLAIN_TIMEOUT: Final = aiohttp.ClientTimeout(total=10, sock_connect=5)
 UPLOAD_TIMEOUT: Final = aiohttp.ClientTimeout(total=60, sock_connect=5)
 ATTEMPTS: Final[Mapping[Urgency, int]] = {Urgency.FINAL: 5, Urgency.FIRST: 3, Urgency.GROWTH: 2}
@@ -56,9 +71,12 @@ UNAVAILABLE_CODES: Final = frozenset({30046, 40333})
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
+    """`body` is the JSON object of an answer, `rows` the objects of one that is a list."""
+
     status: int
     headers: Mapping[str, str]
     body: Json
+    rows: tuple[Json, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -195,6 +213,29 @@ class DiscordRest:
         call = self._channel_call("GET", channel_id, f"/messages/{message_id}", "GET message", Urgency.FIRST)
         return (await self._request(call)).body
 
+    async def newest_messages(self, channel_id: int, *, limit: int) -> tuple[Json, ...]:
+        """The newest messages of a channel (1 to 100) as Discord's JSON, the newest first.
+
+        Where the bot may not read the history there are none.
+        """
+        call = self._channel_call("GET", channel_id, f"/messages?limit={limit}", "GET messages", Urgency.FIRST)
+        return (await self._request(call)).rows
+
+    async def create_dm(self, user_id: int) -> int:
+        """The channel of the bot's direct messages with somebody, opened if need be. Twice gives the same."""
+        call = _Call(
+            method="POST",
+            url=URL(f"{self._api_url}/users/@me/channels", encoded=True),
+            route=Route(name="POST dm", family=OPEN_DM, major="@me", bot=True),
+            urgency=Urgency.FINAL,
+        )
+        body = _Body(orjson.dumps({"recipient_id": str(user_id)}), _JSON_HEADERS, uploads=False)
+        answer = await self._request(call, lambda: body)
+        try:
+            return int(answer.body["id"])
+        except (KeyError, TypeError, ValueError):
+            raise errors.DeliveryUnavailable("an answer without a channel", status=answer.status) from None
+
     async def get_webhook_message(self, application_id: int, token: str, message_id: int | str) -> Json:
         """A message of the interaction as Discord's JSON; "@original" is its first response."""
         call = _Call(
@@ -219,7 +260,13 @@ class DiscordRest:
         return URL(f"{self._api_url}/webhooks/{application_id}/{token}{rest}", encoded=True)
 
     def _channel_call(self, method: str, channel_id: int, rest: str, name: str, urgency: Urgency) -> _Call:
-        family = {"POST message": CREATE, "PATCH message": EDIT, "DELETE message": DELETE, "GET message": READ}
+        family = {
+            "POST message": CREATE,
+            "PATCH message": EDIT,
+            "DELETE message": DELETE,
+            "GET message": READ,
+            "GET messages": LIST,
+        }
         return _Call(
             method=method,
             url=URL(f"{self._api_url}/channels/{channel_id}{rest}", encoded=True),
@@ -271,7 +318,7 @@ class DiscordRest:
                 timeout=UPLOAD_TIMEOUT if body and body.uploads else PLAIN_TIMEOUT,
                 allow_redirects=False,
             ) as response:
-                answer = _Answer(response.status, response.headers, await _read_json(response))
+                value = await _read_json(response)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             permit.unsent()
             # Chained errors may carry the address, and with it an interaction's token: the kind must do.
@@ -281,6 +328,12 @@ class DiscordRest:
             if call.repeatable:
                 raise _TryAgain(cause) from None
             raise cause from None
+        answer = _Answer(
+            status=response.status,
+            headers=response.headers,
+            body=value if isinstance(value, dict) else {},
+            rows=tuple(row for row in value if isinstance(row, dict)) if isinstance(value, list) else (),
+        )
         _land(permit, answer)
         return answer
 
@@ -289,7 +342,9 @@ class DiscordRest:
             return answer
         error = translate(answer.status, answer.body, webhook=not call.route.bot)
         # What is forbidden with files may be allowed without them: that says nothing about the route.
-        if (isinstance(error, errors.DeliveryForbidden) and not with_files) or error.code == 10003:
+        # Nor does one person whom the bot may not write to say anything about the others.
+        forbidden = isinstance(error, errors.DeliveryForbidden) and not with_files and call.route.family is not OPEN_DM
+        if forbidden or error.code == 10003:
             self._remember_refusal(call.route, error)
         if isinstance(error, errors.DeliveryUnavailable) and error.code not in UNAVAILABLE_CODES:
             if answer.status == 429:
@@ -441,18 +496,18 @@ def _sent(answer: _Answer) -> Sent:
         raise errors.DeliveryUnavailable("an answer without a message", status=answer.status) from None
 
 
-async def _read_json(response: aiohttp.ClientResponse) -> Json:
-    """The body as an object; an empty one where it is none, or not JSON (a proxy's page), or too long."""
+async def _read_json(response: aiohttp.ClientResponse) -> object:
+    """The body's value; None where it is not JSON (a proxy's page), or too long."""
     read = bytearray()
     async for chunk in response.content.iter_any():
         read += chunk
         if len(read) > ANSWER_LIMIT_BYTES:
-            return {}
+            return None
     try:
-        value = orjson.loads(read)
+        value: object = orjson.loads(read)
     except orjson.JSONDecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}
+        return None
+    return value
 
 
 def _land(permit: Permit, answer: _Answer) -> None:

@@ -79,7 +79,7 @@ class InteractionSurface:
 
     `expires_at` is when the token ends, by `clock` (seconds; by default since 1970). After that it carries on through
     the channel's routes where `bot_present` and not `ephemeral`, once it has written a message; else it raises
-    TokenExpired.
+    TokenExpired. `known` are messages that it has written already, by an earlier process perhaps, from 0 on.
     """
 
     def __init__(
@@ -93,6 +93,7 @@ class InteractionSurface:
         expires_at: float,
         bot_present: bool = True,
         clock: Callable[[], float] = time.time,
+        known: tuple[Sent, ...] = (),
     ) -> None:
         self._rest = rest
         self._application_id = application_id
@@ -102,7 +103,7 @@ class InteractionSurface:
         self._expires_at = expires_at
         self._bot_present = bot_present
         self._clock = clock
-        self._messages: list[Sent] = []
+        self._messages = list(known)
         self._channel: ChannelSurface | None = None
 
     @property
@@ -111,11 +112,16 @@ class InteractionSurface:
         return bool(self._messages)
 
     @property
+    def by_token(self) -> bool:
+        """Whether the interaction's token is still used, whose edits count in no other message's limits."""
+        return self._channel is None and self._clock() < self._expires_at - EXPIRY_MARGIN_S
+
+    @property
     def token(self) -> str | None:
         return self._token
 
     async def write(self, number: int, render: Render, urgency: Urgency) -> Sent:
-        if self._channel is None and self._clock() < self._expires_at - EXPIRY_MARGIN_S:
+        if self.by_token:
             try:
                 return await self._write_by_token(number, render, urgency)
             except errors.TokenExpired:
@@ -149,7 +155,7 @@ class InteractionSurface:
         return sent
 
     async def _delete(self, number: int) -> None:
-        if self._channel is None and self._clock() < self._expires_at - EXPIRY_MARGIN_S:
+        if self.by_token:
             target = "@original" if number == 0 else self._messages[number].message_id
             try:
                 await self._rest.delete_webhook_message(self._application_id, self._token, target)

@@ -5,17 +5,12 @@ request is let through to try (half open): its success closes the circuit, its f
 Pure: the clock is an argument, and nothing waits here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from bot.errors import (
-    ProviderDown,
-    ProviderFailed,
-    ProviderUnreachable,
-    StreamBroken,
-    StreamStalled,
-)
+from bot.errors import ProviderDown, ProviderError, ProviderFailed, ProviderUnreachable
 
 THRESHOLD: Final = 5
 """Failures in a row. Fewer happen to a healthy service in a bad minute."""
@@ -91,6 +86,24 @@ class Circuit:
         if permit.probe and permit.generation == self._generation:
             self._probing_until = None
 
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """One request, from its leave to its first answer.
+
+        Raises:
+            ProviderDown: see `enter`. Whatever is raised inside passes.
+        """
+        permit = self.enter()
+        try:
+            yield
+        except ProviderError as error:
+            (self.failed if tells_of_an_outage(error) else self.succeeded)(permit)
+            raise
+        except BaseException:
+            self.abandoned(permit)
+            raise
+        self.succeeded(permit)
+
     def _open(self) -> None:
         self._generation += 1
         self._open_until = self._clock() + self._pause_s
@@ -103,8 +116,8 @@ class Circuit:
         self._pause_s = PAUSE_S
 
 
-def tells_of_an_outage(error: BaseException) -> bool:
+def tells_of_an_outage(error: ProviderError) -> bool:
     """Whether an error says that the API is down, rather than that it refuses this request or is busy."""
     if isinstance(error, ProviderFailed):
         return error.status is None or error.status >= 500
-    return isinstance(error, ProviderUnreachable | StreamStalled | StreamBroken)
+    return isinstance(error, ProviderUnreachable)

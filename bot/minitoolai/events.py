@@ -151,7 +151,7 @@ class ChatDecoder:
                 self.done = True
                 return None
             try:
-                chunk = _parse(value)
+                chunk = parse(value)
             except ValueError:
                 pass  # not whole yet, or not JSON: the blank line decides
             else:
@@ -172,7 +172,7 @@ class ChatDecoder:
         if self.done or not stripped:
             return None
         try:
-            return _as_object(_parse(data))
+            return _as_object(parse(data))
         except ValueError:
             # Without its cause: that one quotes the answer's text.
             raise StreamBroken(f"an event of {len(data)} bytes that is not JSON") from None
@@ -237,7 +237,7 @@ def error_message(error: object) -> str:
     return well_formed(error) if isinstance(error, str) else ""
 
 
-def _parse(data: bytes) -> object:
+def parse(data: bytes) -> object:
     """The JSON in `data`. Raises `ValueError`.
 
     orjson refuses lone surrogates and torn UTF-8, which must not end an answer; the standard library takes both.

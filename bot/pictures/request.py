@@ -54,10 +54,10 @@ class Picture:
 
     def __post_init__(self) -> None:
         if not _has_words(self.prompt):
-            raise PromptEmpty
+            raise PromptEmpty("picture")
         for text in (self.prompt, self.negative_prompt or ""):
             if len(text) > PROMPT_LIMIT:
-                raise PromptTooLong(length=len(text), limit=PROMPT_LIMIT, unit="characters")
+                raise PromptTooLong(length=len(text), limit=PROMPT_LIMIT, unit="characters", of="picture")
         if self.scheduler not in SCHEDULERS:
             raise ChoiceUnknown("scheduler", self.scheduler, known=SCHEDULERS)
         _check_range("steps", self.steps, *STEPS)

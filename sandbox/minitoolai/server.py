@@ -3,13 +3,15 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Self
 
 import orjson
 from aiohttp import web
 
-from sandbox.minitoolai import rules, simulation
+from sandbox.minitoolai import replies, rules, simulation
+from sandbox.minitoolai.picture_script import PictureOrder, PictureScript
+from sandbox.minitoolai.pictures import Pictures
 from sandbox.minitoolai.script import Received, Script, Tokens
 from sandbox.minitoolai.wire import Writer
 
@@ -21,11 +23,20 @@ class MiniToolAIServer:
     """The documented API at `url`, for one key. An async context manager.
 
     An answer is the next of the scripts queued by `script`, else what `answer` returns, else the simulation at
-    `pace_s` seconds a chunk. A request that breaks a documented rule is refused before any script is taken.
+    `pace_s` seconds a chunk. A picture follows the next of the scripts queued by `script_picture`, else what
+    `picture_answer` returns, else is drawn within `picture_s` seconds; asking about one twice within `poll_gap_s` is a
+    429. A request that breaks a documented rule is refused before any script is taken.
     """
 
     def __init__(
-        self, *, api_key: str = "sandbox-key", host: str = "127.0.0.1", port: int = 0, pace_s: float = 0.02
+        self,
+        *,
+        api_key: str = "sandbox-key",
+        host: str = "127.0.0.1",
+        port: int = 0,
+        pace_s: float = 0.02,
+        picture_s: float = 0.0,
+        poll_gap_s: float = 0.0,
     ) -> None:
         self.requests: deque[Received] = deque(maxlen=REMEMBERED)
         self.answer: Callable[[Received], Script] | None = None
@@ -37,12 +48,14 @@ class MiniToolAIServer:
         self._unseen: asyncio.Queue[Received] = asyncio.Queue(maxsize=REMEMBERED)
         self._released = asyncio.Event()
         self._count = 0
+        self._pictures = Pictures(authorization=self._authorization, picture_s=picture_s, poll_gap_s=poll_gap_s)
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> Self:
         rules.count(["load the tokenizer now, not within the first answer"])
         app = web.Application(client_max_size=32 * 1024 * 1024)
         app.router.add_post("/api/chat-completions/", self._chat)
+        self._pictures.add_routes(app.router)
         # With handler_cancellation a handler ends when its client leaves, also while it waits.
         self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -52,6 +65,7 @@ class MiniToolAIServer:
 
     async def __aexit__(self, *_: object) -> None:
         runner, self._runner = self._runner, None
+        self._pictures.closing = True
         if runner is not None:
             await runner.cleanup()
 
@@ -73,17 +87,44 @@ class MiniToolAIServer:
         async with asyncio.timeout(timeout_s):
             return await self._unseen.get()
 
+    @property
+    def pictures(self) -> deque[PictureOrder]:
+        """The submissions of pictures, the oldest first."""
+        return self._pictures.orders
+
+    @property
+    def picture_answer(self) -> Callable[[PictureOrder], PictureScript] | None:
+        """What becomes of an order for which no script is queued."""
+        return self._pictures.answer
+
+    @picture_answer.setter
+    def picture_answer(self, answer: Callable[[PictureOrder], PictureScript] | None) -> None:
+        self._pictures.answer = answer
+
+    def script_picture(self, *scripts: PictureScript) -> None:
+        """Queue what becomes of the next orders."""
+        self._pictures.scripts.extend(scripts)
+
+    def release_pictures(self) -> None:
+        """Let everything about pictures go on that is held without a gate, now and from now on."""
+        self._pictures.released.set()
+
+    async def wait_for_picture(self, *, timeout_s: float = 10.0) -> PictureOrder:
+        """The oldest submission that this has not returned yet. Raises `TimeoutError`."""
+        async with asyncio.timeout(timeout_s):
+            return await self._pictures.unseen.get()
+
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Authorization") != self._authorization:
-            return _error(401, "Incorrect API key provided.")
+            return replies.error(401, "Incorrect API key provided.")
         try:
             body = orjson.loads(await request.read())
             prompt_tokens = rules.check(body)
         except orjson.JSONDecodeError:
-            return _error(400, "the body is not JSON")
+            return replies.error(400, "the body is not JSON")
         except rules.Refused as refused:
             self._remember(request, body if isinstance(body, dict) else {}).status = 400
-            return _error(400, str(refused))
+            return replies.error(400, str(refused))
         received = self._remember(request, body)
         answer = _Answer(request, received, self._next_script(received), prompt_tokens, self._released)
         try:
@@ -141,19 +182,19 @@ class _Answer:
         if script.first_delay_s:
             await asyncio.sleep(script.first_delay_s)
         if script.hang_up:
-            self._cut()
+            replies.hang_up(self._request)
             return self._response
         self._received.status = script.status
         if script.status != 200 or script.error_body is not None:
             body = {"error": {"message": "as scripted"}} if script.error_body is None else script.error_body
-            return _plain(script.status, body, script.headers)
+            return replies.plain(script.status, body, script.headers)
         await self._response.prepare(self._request)
         await self._response.write(b"")  # the headers leave now, not with the first chunk
         try:
             if await self._body():
                 await self._response.write_eof()
             else:
-                self._cut()
+                replies.hang_up(self._request)
         finally:
             if script.raw is None:
                 self._received.billed = self._tokens()
@@ -213,25 +254,8 @@ class _Answer:
         await self._response.write(self._writer.error("The server had an error while processing your request."))
         return True
 
-    def _cut(self) -> None:
-        """Close the connection after what was written, without the end of the body."""
-        if self._request.transport is not None:
-            self._request.transport.close()
-
     def _tokens(self) -> Tokens:
         if isinstance(self._script.usage, Tokens):
             return self._script.usage
         completion = rules.count(["".join(self._received.sent)])
         return Tokens(prompt_tokens=self._prompt_tokens, completion_tokens=completion)
-
-
-def _error(status: int, message: str) -> web.Response:
-    """An error in OpenAI's form. The guide has none for HTTP errors."""
-    return _plain(status, {"error": {"message": message, "type": "invalid_request_error", "code": None}})
-
-
-def _plain(status: int, body: object, headers: Mapping[str, str] | None = None) -> web.Response:
-    """An answer that is no stream: text and bytes as they are, anything else as JSON."""
-    kind = "text/html; charset=utf-8" if isinstance(body, str | bytes) else "application/json"
-    content = body.encode() if isinstance(body, str) else body if isinstance(body, bytes) else orjson.dumps(body)
-    return web.Response(status=status, body=content, headers={"Content-Type": kind, **(headers or {})})

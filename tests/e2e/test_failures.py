@@ -49,7 +49,7 @@ async def failed(house: House, script: Script) -> Message:
 PROVIDER = [
     (
         400,
-        "⚠️ The AI service would not take this question. Please change it, or leave out the attachments, and try again.",
+        "⚠️ The AI service would not take this request. Please change it, or leave out what is attached, and try again.",
     ),
     (401, WRONG_SETUP),
     (402, "⚠️ The AI account behind me has run dry. The bot's operator has to top it up."),
@@ -271,7 +271,7 @@ async def test_beyond_the_configured_number_of_answers_one_is_told_to_wait(empty
         first = await house.dana.slash(house.channel, "ask", prompt=PROMPT)
         await house.api.wait_for_request()
         second = await told(house, await house.noam.slash(house.channel, "ask", prompt="And I?"))
-        assert second.content == "⚠️ I am answering as many questions as I can. Please try again in a minute."
+        assert second.content == "⚠️ I am at work on as much as I can take. Please try again in a minute."
         gate.set()
         await house.answer_to(first)
 
@@ -298,7 +298,7 @@ async def test_an_answer_whose_message_is_deleted_ends_and_is_not_remembered(hou
     gate.set()
     await house.api.requests[-1].ended.wait()
     said = await house.discord.wait_until(lambda: next((m for m in interaction.followups if m.content), None))
-    assert said.content == "The message with the answer was deleted, so I stopped writing it."
+    assert said.content == "The message was deleted, so I stopped writing it."
     assert said.visible_to is house.dana.user
     assert await turns(house) == ()
 

@@ -120,7 +120,7 @@ async def test_words_that_are_shown_stay_when_discord_refuses_the_rest(house: Ho
     house.discord.faults.add(Fault(method="PATCH", template="/webhooks/…", error_code=50035, times=None))
     gate.set()
     told = await house.discord.wait_until(lambda: interaction.followups and interaction.followups[0])
-    assert told.content == "⚠️ Discord refused the answer. Please tell the bot's operator."
+    assert told.content == "⚠️ Discord refused what I wanted to show. Please tell the bot's operator."
     assert told.visible_to is house.dana.user
     assert shown.content.startswith("> Tell me\nThe beginning")
     house.discord.faults.clear()
@@ -137,7 +137,7 @@ async def test_a_deleted_reply_stops_the_stream_and_is_told_to_the_asker_alone(h
     await house.admin.delete(shown)
     gate.set()
     told = await house.discord.wait_until(lambda: interaction.followups and interaction.followups[0])
-    assert told.content == "The message with the answer was deleted, so I stopped writing it."
+    assert told.content == "The message was deleted, so I stopped writing it."
     assert told.visible_to is house.dana.user
     received = house.api.requests[0]
     async with asyncio.timeout(5):

@@ -1,10 +1,12 @@
 """While the API is down nothing is sent to it, but for one request at a time that tries."""
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.errors import ProviderDown, ProviderFailed, ProviderRejected, ProviderUnreachable, StreamEmpty, StreamStalled
+from bot.errors import ProviderBusy, ProviderDown, ProviderError, ProviderFailed, ProviderRejected, ProviderUnreachable
 from bot.minitoolai.circuit import PAUSE_MOST_S, PAUSE_S, PROBE_S, THRESHOLD, Circuit, Permit, tells_of_an_outage
 
 
@@ -129,14 +131,33 @@ def test_what_was_sent_before_it_opened_neither_closes_nor_prolongs_it(circuit: 
     [
         (ProviderUnreachable(), True),
         (ProviderFailed(status=503), True),
-        (StreamStalled(silent_s=30), True),
         (ProviderFailed(status=301), False),
         (ProviderRejected(status=400), False),
-        (StreamEmpty(), False),
+        (ProviderBusy(), False),
     ],
 )
-def test_what_tells_of_an_outage(error: Exception, outage: bool):
+def test_what_tells_of_an_outage(error: ProviderError, outage: bool):
     assert tells_of_an_outage(error) is outage
+
+
+@pytest.mark.parametrize("error", [ValueError(), asyncio.CancelledError()])
+def test_who_leaves_while_trying_lets_another_one_try(circuit: Circuit, clock: Clock, error: BaseException):
+    break_it(circuit)
+    clock.now += PAUSE_S
+    with pytest.raises(type(error)), circuit.watching():
+        raise error
+    assert circuit.enter().probe
+
+
+def test_what_is_watched_counts_as_it_ends(circuit: Circuit, clock: Clock):
+    for _ in range(THRESHOLD):
+        with pytest.raises(ProviderUnreachable), circuit.watching():
+            raise ProviderUnreachable
+    assert circuit.is_open
+    clock.now += PAUSE_S
+    with pytest.raises(ProviderRejected), circuit.watching():
+        raise ProviderRejected
+    assert not circuit.is_open, "who refuses a request is there"
 
 
 @given(st.lists(st.sampled_from(["enter", "succeed", "fail", "abandon", "wait"]), max_size=200))

@@ -29,16 +29,8 @@ from bot.errors import (
 )
 from bot.minitoolai import client as client_module
 from bot.minitoolai.chat import ChatEvent, ChatRequest, Finished, ImagePart, Message, TextDelta, Usage
-from bot.minitoolai.client import (
-    ERROR_BODY_LIMIT_BYTES,
-    TRANSLATION,
-    MiniToolAI,
-    RetryPolicy,
-    Timeouts,
-    retry_after_s,
-    to_json,
-    verdict,
-)
+from bot.minitoolai.client import MiniToolAI, RetryPolicy, Timeouts, to_json
+from bot.minitoolai.transport import ERROR_BODY_LIMIT_BYTES, TRANSLATION, retry_after_s, verdict
 from sandbox.minitoolai import MiniToolAIServer, Script, Tokens
 from tests.minitoolai.test_events import DOCUMENTED, DOCUMENTED_EVENTS, chunk, stream
 
@@ -647,7 +639,7 @@ async def test_waiting_for_a_free_connection_has_a_bound(api: MiniToolAIServer) 
         assert type((await all_of(ai))[1]) is ProviderUnreachable
 
 
-@pytest.mark.parametrize("phase", ["connect_s", "first_byte_s", "gap_s", "answer_s"])
+@pytest.mark.parametrize("phase", ["connect_s", "first_byte_s", "gap_s", "answer_s", "job_s"])
 def test_no_phase_is_without_a_bound(phase: str) -> None:
     with pytest.raises(ValueError, match="above 0"):
         Timeouts(**{phase: 0})

@@ -3,9 +3,13 @@
 -- starts after a crash finds in these two tables all there is to do.
 
 -- order_id is the interaction's snowflake, and the key of the hold. asked is what was ordered, as JSON: the buttons
--- below a picture read it for years. interaction_token is emptied when the order ends.
--- state: waiting (in line), open (submitted, or about to be), and the ends: delivered (at least one picture), failed,
--- cancelled, undelivered, deleted. images is how many were delivered, and by_dm whether to the owner's direct messages.
+-- below a picture read it for years. interaction_token is emptied once the end has been shown. image_nano is the price
+-- of one picture when it was ordered: prices and models change while an order waits.
+-- state: waiting (in line), open (submitted, or about to be), uploading (its pictures are on their way to Discord: from
+-- here on nobody cancels it, and who starts after a crash looks whether they have arrived), and the ends: delivered (at
+-- least one picture), failed, cancelled, undelivered, deleted. images is how many were delivered. dm_channel_id is
+-- written before it is delivered to the owner's direct messages, dm_message_id after. untold holds the words about an
+-- end that its message does not show yet.
 CREATE TABLE picture_orders (
     order_id BIGINT PRIMARY KEY,
     user_id BIGINT NOT NULL,
@@ -16,14 +20,17 @@ CREATE TABLE picture_orders (
     application_id BIGINT NOT NULL,
     interaction_token TEXT NOT NULL,
     asked TEXT NOT NULL,
+    image_nano BIGINT NOT NULL CHECK (image_nano >= 0),
     state TEXT NOT NULL CHECK (
-        state IN ('waiting', 'open', 'delivered', 'failed', 'cancelled', 'undelivered', 'deleted')
+        state IN ('waiting', 'open', 'uploading', 'delivered', 'failed', 'cancelled', 'undelivered', 'deleted')
     ),
     asked_at_us BIGINT NOT NULL,
     opened_at_us BIGINT,
     ended_at_us BIGINT,
     images INTEGER NOT NULL CHECK (images >= 0),
-    by_dm INTEGER NOT NULL CHECK (by_dm IN (0, 1))
+    dm_channel_id BIGINT,
+    dm_message_id BIGINT,
+    untold TEXT
 );
 
 CREATE INDEX picture_orders_by_state ON picture_orders (state, order_id);
