@@ -5,7 +5,8 @@ import contextlib
 import hashlib
 import logging
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -44,6 +45,16 @@ NOT_TAKEN: Final = (discord.HTTPException, aiohttp.ClientError, OSError)
 ALREADY_ACKNOWLEDGED: Final = 40060
 """Source: Discord's reference, "JSON Error Codes"."""
 
+_GATEWAY_OWN: Final = (
+    discord.gateway.ReconnectWebSocket,
+    discord.gateway.WebSocketClosure,
+    discord.DiscordException,
+    aiohttp.ClientError,
+    OSError,
+    BotError,
+)
+"""What discord.py handles itself on the way from the socket, and our own word that it cannot go on."""
+
 COMMANDS: Final = "commands"
 """The name under which it is remembered which commands Discord has."""
 
@@ -77,6 +88,40 @@ async def redirect(api_url: str) -> None:
     discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY = gateway
 
 
+def live_through_malformed_payloads() -> None:
+    """Make discord.py leave out what it cannot read, where it would end the process.
+
+    It has no hook for that: an exception on the way from the socket to an event ends all shards. What is left out is
+    logged with its traceback, which shows code and no content.
+    """
+    socket = discord.gateway.DiscordWebSocket
+    received = socket.received_message
+    if received.__name__ == _received_safely.__name__:
+        return
+
+    async def _received_safely_(self: discord.gateway.DiscordWebSocket, frame: Any, /) -> None:
+        await _received_safely(received, self, frame)
+
+    _received_safely_.__name__ = _received_safely.__name__
+    socket.received_message = _received_safely_  # type: ignore[method-assign]
+
+
+async def _received_safely(
+    received: Callable[[discord.gateway.DiscordWebSocket, Any], Awaitable[None]],
+    socket: discord.gateway.DiscordWebSocket,
+    frame: Any,
+) -> None:
+    try:
+        await received(socket, frame)
+    except _GATEWAY_OWN:
+        raise
+    except zlib.error:
+        log.error("the gateway's stream cannot be decompressed: connecting anew")
+        raise discord.gateway.ReconnectWebSocket(socket.shard_id) from None
+    except Exception:
+        log.exception("a payload of the gateway cannot be read, and was left out")
+
+
 @contextlib.contextmanager
 def already_acknowledged() -> Iterator[None]:
     """Go on where Discord says that an interaction has had its response: only the answer to that one was lost."""
@@ -85,6 +130,18 @@ def already_acknowledged() -> Iterator[None]:
     except discord.HTTPException as error:
         if error.code != ALREADY_ACKNOWLEDGED:
             raise
+
+
+def _readable_or_over(parse: Callable[[Any], None]) -> Callable[[Any], None]:
+    """Without its greeting a session is nothing: better to end, and be started anew, than to look alive."""
+
+    def parse_ready(data: Any) -> None:
+        try:
+            parse(data)
+        except Exception as error:
+            raise DeliveryUnavailable("Discord's greeting cannot be read") from error
+
+    return parse_ready
 
 
 def _fingerprint(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str, Any]]) -> str:
@@ -124,6 +181,9 @@ class Bot(commands.AutoShardedBot):
             **options,
         )
         self.services = services
+        live_through_malformed_payloads()
+        parsers = self._connection.parsers
+        parsers["READY"] = _readable_or_over(parsers["READY"])
 
     async def serve(self, token: str) -> None:
         """Stay connected until cancelled.
