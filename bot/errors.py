@@ -20,6 +20,8 @@ BotError
 │   ├── ChoiceUnknown           an option that is not among those documented
 │   ├── PicturesOff             the server's admins want none
 │   ├── AgeRestricted           the model is for age-restricted channels only
+│   ├── WordBlocked             the server's word list has a word of it
+│   ├── WordListRefused         a list that cannot be kept
 │   ├── TooFast                 a flood
 │   ├── TooLate                 what a button would change has been done
 │   └── NotPermitted
@@ -64,6 +66,7 @@ AmountProblem = Literal["unreadable", "not positive", "too fine", "too large"]
 AllowanceSource = Literal["member", "role", "server", "operator"]
 CeilingScope = Literal["server", "bot"]
 PromptKind = Literal["question", "picture"]
+WordListProblem = Literal["too many", "too long", "unreadable"]
 TargetProblem = Literal["left", "deleted", "bot", "everyone"]
 
 
@@ -237,6 +240,20 @@ class AgeRestricted(BadRequest):
     def __init__(self, model: str) -> None:
         super().__init__(model)
         self.model = model
+
+
+class WordBlocked(BadRequest):
+    """The server's own list has a word of what was asked. Which one, nobody is told: that is how lists are mapped."""
+
+
+class WordListRefused(BadRequest):
+    """`word` is "too long" (over `limit` characters) or "unreadable" (no letter in it), or there are "too many"."""
+
+    def __init__(self, problem: WordListProblem, *, word: str, limit: int) -> None:
+        super().__init__(problem)
+        self.problem: WordListProblem = problem
+        self.word = word
+        self.limit = limit
 
 
 class TooFast(BadRequest):

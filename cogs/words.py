@@ -100,6 +100,18 @@ _DEFAULT_COMMANDS: Final[dict[errors.PromptKind, str]] = {
 }
 
 
+def _word_list_refused(error: errors.WordListRefused) -> str:
+    match error.problem:
+        case "too many":
+            return f"⚠️ That is more than a list can have: at most {error.limit} words. Nothing was changed."
+        case "too long":
+            return (
+                f"⚠️ {_typed(error.word)} is too long for a word: at most {error.limit} characters. Nothing was changed."
+            )
+        case "unreadable":
+            return f"⚠️ {_typed(error.word)} has no letter or digit that I could look for. Nothing was changed."
+
+
 def _default_left_out(error: errors.DefaultLeftOut) -> str:
     return (
         f"⚠️ `{error.model}` is this server's default model, so it has to be among the allowed ones. Allow it too, or "
@@ -236,6 +248,11 @@ _SENTENCES: Final[dict[type[BaseException], str | Callable[[Any], str]]] = {
     errors.DeliveryUnavailable: "⚠️ Discord does not take what I want to show just now. Please try again in a minute.",
     errors.Overloaded: "⚠️ I am at work on as much as I can take. Please try again in a minute.",
     errors.LineFull: _line_full,
+    errors.WordBlocked: (
+        "⚠️ This server's admins have a list of words that are not for here, and one of them is in there. "
+        "Please put it in other words."
+    ),
+    errors.WordListRefused: _word_list_refused,
     errors.OwnAnswersOpen: lambda e: (
         f"⚠️ {'An answer is' if e.limit == 1 else f'{e.limit} answers are'} being written for you already. "
         "Please wait for the end of one, or stop it, and ask again."
