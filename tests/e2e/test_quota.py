@@ -308,7 +308,7 @@ async def test_the_log_has_the_newest_first_with_who_when_before_and_after(house
     by = house.admin.user.mention
     assert len(lines) == 4
     assert lines[1].startswith("- <t:")
-    assert lines[1].endswith(f"{by} changed images: on → **off**")
+    assert lines[1].endswith(f"{by} changed pictures: on → **off**")
     assert lines[2].endswith(f"{by} granted {house.dana.user.mention} **3 credits** (grants left 0 → 3): a gift")
     assert lines[3].endswith(f"{by} set {house.dana.user.mention}: not set → **5 credits a day**")
 

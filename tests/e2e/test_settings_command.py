@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bot.guilds import DEFAULTS, GuildSettings
+from bot.pictures.defaults import PictureDefaults
 from cogs.settings import matching_zones
 from sandbox.discord.messages import Message
 from sandbox.discord.people import ClientRefused
@@ -20,6 +21,9 @@ COMMANDS: dict[str, dict[str, object]] = {
     "settings allowed-models": {},
     "settings persona": {},
     "settings images": {"allowed": "off"},
+    "settings picture-defaults": {"steps": 8},
+    "settings picture-models": {},
+    "settings age-restricted-models": {},
     "settings memory": {"mode": "off"},
 }
 
@@ -28,9 +32,9 @@ async def stored(house: House) -> GuildSettings:
     return await services(house).guilds.settings(house.guild.id)
 
 
-async def choose(house: House, *models: str, tampered: bool = False) -> str:
-    """What the admin reads after choosing those models in the menu of `/settings allowed-models`."""
-    menu: Message = await ended(house, await house.admin.slash(house.channel, "settings allowed-models"))
+async def choose(house: House, *models: str, tampered: bool = False, menu_of: str = "allowed-models") -> str:
+    """What the admin reads after choosing those models in the menu of `/settings allowed-models`, or another one."""
+    menu: Message = await ended(house, await house.admin.slash(house.channel, f"settings {menu_of}"))
     return (await ended(house, await house.admin.select(menu, models, tampered=tampered))).content
 
 
@@ -41,7 +45,7 @@ async def test_show_names_every_setting_and_whose_choice_it_is(house: House) -> 
     for words in (
         "Time zone: **`UTC`**",
         "Log channel: **none**",
-        "Images: **on**",
+        "Pictures: **on**",
         "Memory: **shared",
         "Persona: **the",
     ):
@@ -51,12 +55,12 @@ async def test_show_names_every_setting_and_whose_choice_it_is(house: House) -> 
 async def test_what_is_stored_is_shown_after_a_restart(empty_house: House) -> None:
     house = empty_house
     async with house.running():
-        assert "Images: on → **off**" in await told(house, "settings images", allowed="off")
+        assert "Pictures: on → **off**" in await told(house, "settings images", allowed="off")
         assert "→ **`personal`**" in await told(house, "settings memory", mode="personal")
         assert "→ **`gpt-4o`**" in await told(house, "settings default-model", model="gpt-4o")
     async with house.running():
         text = await told(house, "settings show")
-        assert "Images: **off**" in text
+        assert "Pictures: **off**" in text
         assert "Memory: **`personal`**" in text
         assert "Default model: **`gpt-4o`**" in text
         await told(house, "settings images", allowed="on")
@@ -189,6 +193,103 @@ async def test_a_menu_answers_nobody_who_may_no_longer_decide(house: House) -> N
     house.guild.set_roles(house.dana.user, [])
     refused = await ended(house, await house.dana.select(menu, ["gpt-4o-mini"]))
     assert refused.content == "⚠️ Only members who can manage this server may do that."
+    assert await stored(house) == DEFAULTS
+
+
+# Pictures
+
+
+async def test_switching_pictures_says_what_holds_for_them_and_what_they_cost(house: House) -> None:
+    assert "still delivered" in await told(house, "settings images", allowed="off")
+    await told(house, "settings picture-defaults", steps=6)
+    text = await told(house, "settings images", allowed="on")
+    for words in (
+        "Pictures: off → **on**",
+        "Picture models: all that the operator offers",
+        "Picture defaults: steps `6`",
+        "Models for age-restricted channels only: none but the operator's",
+        "1.5 credits a picture",
+    ):
+        assert words in text
+
+
+async def test_picture_defaults_are_decided_one_by_one_and_forgotten_together(house: House) -> None:
+    text = await told(
+        house, "settings picture-defaults", model="amigo", shape="portrait", negative_prompt="text, _ads_"
+    )
+    assert "Picture defaults: the API's own → **model `amigo`, negative_prompt of 11 characters, " in text
+    assert "width `832`, height `1216`**" in text
+    await told(house, "settings picture-defaults", cfg_scale=2.5, height=300, scheduler="Euler a")
+    assert (await stored(house)).picture_defaults == PictureDefaults(
+        model="amigo", negative_prompt="text, _ads_", width=832, height=300, cfg_scale=2.5, scheduler="Euler a"
+    )
+    shown = await told(house, "settings picture-defaults")
+    assert "cfg_scale `2.5`" in shown
+    assert "Left out of them: text, \\_ads\\_" in shown
+    assert "Picture defaults: **model `amigo`" in await told(house, "settings show")
+    assert "→ **steps `8`**" in await told(house, "settings picture-defaults", clear=True, steps=8)
+    assert "→ **the API's own**" in await told(house, "settings picture-defaults", clear=True)
+    assert await stored(house) == DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"model": "gpt-4o"}, "There is no model `gpt-4o`"),
+        ({"model": 5}, "I know no model `5`"),
+        ({"steps": 9}, "`steps` must lie between 1 and 8"),
+        ({"steps": "4"}, "`steps` must lie between 1 and 8"),
+        ({"cfg_scale": 0.5}, "`cfg_scale` must lie between 1 and 7"),
+        ({"width": 10**15}, "`width` must lie between 256 and 1,344"),
+        ({"height": True}, "`height` must lie between 256 and 1,344"),
+        ({"shape": "round"}, "I know no shape `round`. Please choose one of `square`"),
+        ({"scheduler": "@everyone"}, "I know no scheduler `@everyone`"),
+        ({"negative_prompt": "x" * 2_001}, "at most 2,000 fit. Please shorten it."),
+    ],
+)
+async def test_an_altered_client_decides_no_default_that_the_api_would_not_take(
+    house: House, options: dict[str, object], words: str
+) -> None:
+    assert words in await told_despite(house, "settings picture-defaults", house.admin, **options)
+    assert await stored(house) == DEFAULTS
+
+
+async def test_picture_models_are_chosen_in_a_menu_and_the_servers_default_is_among_them(house: House) -> None:
+    text = await choose(house, "realism", "amigo", menu_of="picture-models")
+    assert "Picture models: all that the operator offers → **`realism`, `amigo`**" in text
+    menu = await ended(house, await house.admin.slash(house.channel, "settings picture-models"))
+    options = menu.component("settings:picture-models")["options"]
+    assert [option["value"] for option in options if option["default"]] == ["realism", "amigo"]
+    assert {option["description"] for option in options} == {"1.5 credits each"}
+    refused = await told(house, "settings picture-defaults", model="dreamshaper")
+    assert "`dreamshaper` is not among the models that this server's admins allow: `realism`, `amigo`." in refused
+    await told(house, "settings picture-defaults", model="amigo")
+    refused = await choose(house, "realism", menu_of="picture-models")
+    assert "choose another default with `/settings picture-defaults` first" in refused
+    every = [model.id for model in services(house).catalog.image_models]
+    assert "→ **all that the operator offers**" in await choose(house, *every, menu_of="picture-models")
+
+
+async def test_models_are_kept_to_age_restricted_channels_beside_the_operators(empty_house: House) -> None:
+    house = empty_house
+    catalog = house.folder / "mine.toml"
+    catalog.write_text("[image.realgirls]\nage_restricted = true")
+    async with house.running(CATALOG_FILE=str(catalog)):
+        text = await choose(house, "realgirls", "amigo", menu_of="age-restricted-models")
+        assert "Models for age-restricted channels only: none but the operator's → **`amigo`**" in text
+        shown = await told(house, "settings show")
+        assert "channels only: **`amigo`**\n-# By the bot's operator, too: `realgirls`" in shown
+        menu = await ended(house, await house.admin.slash(house.channel, "settings age-restricted-models"))
+        options = menu.component("settings:age-restricted-models")["options"]
+        assert [option["value"] for option in options if option["default"]] == ["realgirls", "amigo"]
+        assert "→ **none but the operator's**" in await choose(house, menu_of="age-restricted-models")
+        assert await stored(house) == DEFAULTS
+
+
+async def test_an_altered_client_chooses_no_picture_model_that_does_not_exist(house: House) -> None:
+    for menu in ("picture-models", "age-restricted-models"):
+        assert "There is no model `gpt-4o`" in await choose(house, "gpt-4o", tampered=True, menu_of=menu)
+    assert await choose(house, tampered=True, menu_of="picture-models") == "⚠️ Please choose at least one."
     assert await stored(house) == DEFAULTS
 
 
