@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
@@ -16,6 +17,7 @@ from bot.credits.policy import zone_names
 from bot.errors import ModelNotAllowed, PromptTooLong, UnknownTimeZone
 from bot.pictures.defaults import PictureDefaults
 from bot.storage.database import Database, Row, Tx
+from bot.wordlist import WordList
 
 MemoryDefault = Literal["shared", "personal", "off"]
 Action = Literal["allowance", "grant", "correction", "settings"]
@@ -53,6 +55,7 @@ class GuildSettings:
     picture_defaults: PictureDefaults = field(default_factory=PictureDefaults)
     picture_models: tuple[str, ...] = ()
     age_restricted_models: tuple[str, ...] = ()
+    blocked_words: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.time_zone not in zone_names():
@@ -66,6 +69,11 @@ class GuildSettings:
             raise ModelNotAllowed(drawing, self.picture_models)
 
     @property
+    def word_list(self) -> WordList:
+        """What may not be asked for, and is masked in answers."""
+        return _word_list(self.blocked_words)
+
+    @property
     def zone(self) -> ZoneInfo:
         """Where the server's days begin."""
         return ZoneInfo(self.time_zone)
@@ -74,6 +82,12 @@ class GuildSettings:
         """ModelNotAllowed where the server's admins left `model` out."""
         if self.allowed_models and model not in self.allowed_models:
             raise ModelNotAllowed(model, self.allowed_models)
+
+
+@lru_cache(maxsize=1_024)
+def _word_list(words: tuple[str, ...]) -> WordList:
+    """Made once for each list: its pattern takes milliseconds to compile."""
+    return WordList(words)
 
 
 DEFAULTS: Final = GuildSettings()
@@ -162,7 +176,7 @@ async def read_settings(tx: Tx, guild_id: int) -> GuildSettings:
     if row is None:
         return DEFAULTS
     values = orjson.loads(row["settings"])
-    for name in ("allowed_models", "picture_models", "age_restricted_models"):
+    for name in ("allowed_models", "picture_models", "age_restricted_models", "blocked_words"):
         values[name] = tuple(values.get(name, ()))
     values["picture_defaults"] = PictureDefaults(**values.get("picture_defaults", {}))
     if values["time_zone"] not in zone_names():  # the IANA database on this machine is older, or dropped the name

@@ -18,6 +18,8 @@ from bot.errors import WordListRefused
 WORDS_LIMIT: Final = 300
 WORD_LIMIT: Final = 60
 """Characters of one word, or phrase, as it is compared."""
+LIST_LIMIT: Final = 4_000
+"""Characters of the whole list: what a modal's text field takes."""
 MASK: Final = "▮"
 
 _INVISIBLE: Final = frozenset({"Cf", "Cc"})
@@ -42,7 +44,7 @@ def parse_words(text: str) -> tuple[str, ...]:
         if not regex.search(_WORD, folded):
             raise WordListRefused("unreadable", word=word, limit=WORD_LIMIT)
         words.setdefault(folded, word)
-    if len(words) > WORDS_LIMIT:
+    if len(words) > WORDS_LIMIT or len(text) > LIST_LIMIT:
         raise WordListRefused("too many", word="", limit=WORDS_LIMIT)
     return tuple(words.values())
 

@@ -38,6 +38,7 @@ SETTING_NAMES: Final[Mapping[str, str]] = {
     "picture_models": "picture models",
     "age_restricted_models": "models for age-restricted channels only",
     "persona": "persona",
+    "blocked_words": "blocked words",
 }
 
 _LOGGED_PERMISSIONS: Final = {"view_channel": "View Channel", "send_messages": "Send Messages"}
@@ -117,7 +118,7 @@ def _reset_words(ends_at: datetime | None) -> str:
 
 
 def setting_words(name: str, value: object) -> str:
-    """A setting's value as it may be shown to anybody: a persona is not quoted."""
+    """A setting's value as it may be shown to anybody: a persona, or a blocked word, is not quoted."""
     match name, value:
         case "log_channel_id", int():
             return f"<#{value}>"
@@ -135,6 +136,8 @@ def setting_words(name: str, value: object) -> str:
             return models_words(models) or "all that the operator offers"
         case "age_restricted_models", [*models]:
             return models_words(models) or "none but the operator's"
+        case "blocked_words", [*words]:
+            return f"{len(words)} word{'' if len(words) == 1 else 's'}" if words else "none"
         case "memory", None:
             return "shared, my default"
         case _, None:

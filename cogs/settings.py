@@ -20,6 +20,7 @@ from bot.errors import DefaultLeftOut, NothingChosen
 from bot.guilds import PERSONA_LIMIT, GuildSettings, SettingsChange, find_zone
 from bot.pictures.choosing import shape_sides
 from bot.pictures.defaults import PictureDefaults
+from bot.wordlist import LIST_LIMIT, parse_words
 from cogs.ask import Interaction
 from cogs.decisions import (
     SETTING_NAMES,
@@ -169,6 +170,14 @@ class SettingsCog(commands.GroupCog, group_name="settings", group_description="H
         settings = await self.services.guilds.settings(guild_id)
         await interaction.response.send_modal(PersonaForm(self, settings.persona))
 
+    @app_commands.command(
+        name="blocked-words", description="Words that are refused in what members ask, and masked in what I answer"
+    )
+    async def blocked_words(self, interaction: Interaction) -> None:
+        guild_id = require_manager(interaction)
+        settings = await self.services.guilds.settings(guild_id)
+        await interaction.response.send_modal(WordsForm(self, settings.blocked_words))
+
     @app_commands.command(description="Whether members can order pictures here")
     @app_commands.describe(pictures="on or off")
     @app_commands.rename(pictures="allowed")
@@ -303,6 +312,16 @@ class SettingsCog(commands.GroupCog, group_name="settings", group_description="H
         guild = await self._begin(interaction)
         persona = text.strip() or None
         await self._change(interaction, guild, lambda now: replace(now, persona=persona), said=_cost_of_persona)
+
+    async def set_words(self, interaction: Interaction, text: str) -> None:
+        """Empty: nothing is blocked.
+
+        Raises:
+            WordListRefused: too many, too long, or nothing that could be looked for.
+        """
+        words = parse_words(text)
+        guild = await self._begin(interaction)
+        await self._change(interaction, guild, lambda now: replace(now, blocked_words=words))
 
     async def _begin(self, interaction: Interaction) -> discord.Guild:
         """The server, once it is sure that the asker may decide here."""
@@ -508,6 +527,31 @@ class PersonaForm(discord.ui.Modal, title="Persona in this server"):
     async def on_submit(self, interaction: Interaction, /) -> None:  # type: ignore[override]  # our own client's type
         assert isinstance(self.text.component, discord.ui.TextInput)
         await self._cog.set_persona(interaction, self.text.component.value)
+
+    async def on_error(self, interaction: Interaction, error: Exception, /) -> None:  # type: ignore[override]  # as above
+        await interaction.client.report(interaction, error)
+
+
+class WordsForm(discord.ui.Modal, title="Blocked words in this server"):
+    """The server's list, to be changed."""
+
+    text: discord.ui.Label["WordsForm"] = discord.ui.Label(
+        text="One word or phrase a line",
+        description="Whole words, in any script, whatever their case. Empty: nothing is blocked.",
+        component=discord.ui.TextInput(
+            custom_id="words", style=discord.TextStyle.paragraph, max_length=LIST_LIMIT, required=False
+        ),
+    )
+
+    def __init__(self, cog: SettingsCog, words: Sequence[str]) -> None:
+        super().__init__(timeout=FORM_S)
+        self._cog = cog
+        assert isinstance(self.text.component, discord.ui.TextInput)
+        self.text.component.default = "\n".join(words)
+
+    async def on_submit(self, interaction: Interaction, /) -> None:  # type: ignore[override]  # our own client's type
+        assert isinstance(self.text.component, discord.ui.TextInput)
+        await self._cog.set_words(interaction, self.text.component.value)
 
     async def on_error(self, interaction: Interaction, error: Exception, /) -> None:  # type: ignore[override]  # as above
         await interaction.client.report(interaction, error)

@@ -50,6 +50,7 @@ from bot.minitoolai.chat import ChatRequest, Finished, TextDelta, Usage
 from bot.minitoolai.client import MiniToolAI
 from bot.money import CreditUnit, NanoDollars
 from bot.settings import Settings
+from bot.wordlist import Masker
 
 log = logging.getLogger(__name__)
 
@@ -192,6 +193,16 @@ class Conversation:
         if running.halted:
             return
         loop = asyncio.get_running_loop()
+        masker = Masker(prepared.words)
+
+        def say(text: str) -> None:
+            if not text:
+                return
+            if not heard.parts and not text.lstrip().startswith("`"):  # else the model does it
+                live.add(prepared.reopening)
+            heard.parts.append(text)
+            live.add(text)
+
         silence = loop.call_later(SILENCE_S, live.note, "thinking…")
         try:
             async with (
@@ -201,10 +212,7 @@ class Conversation:
                 async for event in events:
                     if isinstance(event, TextDelta):
                         silence.cancel()
-                        if not heard.parts and not event.text.lstrip().startswith("`"):  # else the model does it
-                            live.add(prepared.reopening)
-                        heard.parts.append(event.text)
-                        live.add(event.text)
+                        say(masker.feed(event.text))
                     elif isinstance(event, Finished):
                         heard.finish_reason = event.reason
                         running.scope.reschedule(loop.time() + USAGE_WAIT_S)
@@ -222,6 +230,7 @@ class Conversation:
                 log.warning("the AI service failed: %s %s", type(error).__name__, detail)
         finally:
             silence.cancel()
+            say(masker.end())
             running.scope = None  # what comes now ends nothing: a deadline that is over cannot be moved
 
     def _result(self, prepared: Prepared, heard: Heard, running: Running, words: Words) -> Result:
