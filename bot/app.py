@@ -37,6 +37,15 @@ from bot.guilds import Guilds
 from bot.minitoolai.client import MiniToolAI, RetryPolicy, Timeouts
 from bot.money import CreditUnit, as_dollars
 from bot.ops.plotter import Plotter
+from bot.pictures.course import Patience, Tools
+from bot.pictures.drawing import Drawer
+from bot.pictures.estimates import Estimates
+from bot.pictures.fetching import Fetcher, FetchLimits
+from bot.pictures.journal import Journal
+from bot.pictures.line import LineLimits
+from bot.pictures.polling import PollGate
+from bot.pictures.runner import Runner
+from bot.pictures.service import Pictures
 from bot.remembered import Remembered
 from bot.settings import Settings
 from bot.storage.database import Database
@@ -46,6 +55,9 @@ log = logging.getLogger(__name__)
 CLOSE_S: Final = 5.0
 """How long leaving Discord may take before the rest is closed all the same."""
 
+
+DELIVERIES_AT_ONCE: Final = 8
+"""How many orders have their pictures' files in memory at a time."""
 
 NOTICES_LIMIT: Final = 100
 """How many words for the operator wait for a connection to Discord."""
@@ -60,6 +72,7 @@ class Services:
     history: History
     rest: DiscordRest
     answers: Answers
+    pictures: Pictures
     recovery: Recovery
     unit: CreditUnit
     guilds: Guilds
@@ -72,8 +85,12 @@ class Services:
 
 
 @asynccontextmanager
-async def open_services(settings: Settings, *, now: Callable[[], float] = time.time) -> AsyncIterator[Services]:
+async def open_services(
+    settings: Settings, *, now: Callable[[], float] = time.time, patience: Patience | None = None
+) -> AsyncIterator[Services]:
     """Every resource that the bot needs beside its connection to Discord. `now` gives unix seconds by Discord's clock.
+
+    `patience` is what the delivery of pictures has with Discord, its default unless given.
 
     Raises:
         SettingsError: the catalogue is wrong, or DEFAULT_MODEL is not in it.
@@ -98,6 +115,21 @@ async def open_services(settings: Settings, *, now: Callable[[], float] = time.t
         ledger = Ledger(
             database, limits=limits, unit=unit, run_id=uuid.uuid4().hex, notify=partial(_note_ceiling, notices)
         )
+        fetcher = await stack.enter_async_context(Fetcher(_fetch_limits(settings)))
+        pictures = _pictures(
+            settings=settings,
+            catalog=catalog,
+            database=database,
+            api=api,
+            rest=rest,
+            ledger=ledger,
+            unit=unit,
+            fetcher=fetcher,
+            patience=patience or Patience(),
+            now=now,
+        )
+        stack.push_async_callback(pictures.close)
+        await ledger.adopt(await pictures.load())
         await _resolve_crashed(ledger, now)
         answers = Answers(
             settings=settings,
@@ -128,6 +160,7 @@ async def open_services(settings: Settings, *, now: Callable[[], float] = time.t
             history=History(database),
             rest=rest,
             answers=answers,
+            pictures=pictures,
             recovery=Recovery(History(database), rest, now=now),
             unit=unit,
             guilds=Guilds(database),
@@ -159,6 +192,62 @@ def _attachment_limits(settings: Settings) -> AttachmentLimits:
         image_bytes=settings.image_limit_bytes,
         image_pixels=settings.image_limit_pixels,
         text_bytes=settings.file_limit_bytes,
+    )
+
+
+def _fetch_limits(settings: Settings) -> FetchLimits:
+    return FetchLimits(
+        bytes=settings.picture_limit_bytes,
+        pixels=settings.image_limit_pixels,
+        private_addresses=settings.picture_private_addresses,
+    )
+
+
+def _pictures(
+    *,
+    settings: Settings,
+    catalog: Catalog,
+    database: Database,
+    api: MiniToolAI,
+    rest: DiscordRest,
+    ledger: Ledger,
+    unit: CreditUnit,
+    fetcher: Fetcher,
+    patience: Patience,
+    now: Callable[[], float],
+) -> Pictures:
+    journal, estimates = Journal(database), Estimates()
+    tools = Tools(
+        rest=rest,
+        ledger=ledger,
+        unit=unit,
+        journal=journal,
+        drawer=Drawer(
+            api=api,
+            journal=journal,
+            gate=PollGate(settings.picture_polls_per_second),
+            estimates=estimates,
+            timeout_s=settings.picture_timeout_s,
+            now=now,
+        ),
+        fetcher=fetcher,
+        slots=asyncio.Semaphore(DELIVERIES_AT_ONCE),
+        patience=patience,
+        now=now,
+    )
+    limits = LineLimits(
+        per_member=settings.picture_orders_per_member,
+        per_server=settings.picture_orders_per_server,
+        in_all=settings.picture_orders_open,
+    )
+    return Pictures(
+        settings=settings,
+        catalog=catalog,
+        database=database,
+        ledger=ledger,
+        estimates=estimates,
+        tools=tools,
+        runner=Runner(tools, limits),
     )
 
 
@@ -205,7 +294,9 @@ async def open_bot(settings: Settings, *, now: Callable[[], float] = time.time) 
         try:
             yield bot
         finally:
+            services.pictures.turn_away()
             await services.answers.close(grace_s=settings.shutdown_grace_s)
+            await services.pictures.close()
             try:
                 async with asyncio.timeout(CLOSE_S):
                     await bot.close()

@@ -30,6 +30,7 @@ Explain = Callable[[BaseException], str | None]
 EXTENSIONS: Final = (
     "cogs.words",
     "cogs.ask",
+    "cogs.imagine",
     "cogs.history",
     "cogs.usage",
     "cogs.quota",

@@ -409,7 +409,8 @@ class AnswerButton(
             await interaction.client.report(interaction, error)
 
 
-def _moderates(interaction: Interaction) -> bool:
+def moderates(interaction: Interaction) -> bool:
+    """Whether who pressed a button may decide about what others asked for there."""
     return interaction.guild_id is not None and interaction.permissions.manage_messages
 
 
@@ -417,14 +418,14 @@ async def _stop(interaction: Interaction, answer_id: int) -> None:
     answers = interaction.client.services.answers
     at = place_of(interaction).channel_id
     if answers.is_open(answer_id):
-        answers.stop(answer_id, by=interaction.user.id, at=at, moderator=_moderates(interaction))
+        answers.stop(answer_id, by=interaction.user.id, at=at, moderator=moderates(interaction))
         await interaction.response.defer()
         return
     closed = await answers.close_forgotten(
         answer_id,
         by=interaction.user.id,
         at=at,
-        moderator=_moderates(interaction),
+        moderator=moderates(interaction),
         shown=interaction.message.content if interaction.message else "",
     )
     if closed is None:
@@ -485,7 +486,7 @@ async def _delete(interaction: Interaction, answer_id: int) -> None:
     services = interaction.client.services
     place = place_of(interaction)
     messages = await services.answers.delete(
-        answer_id, by=interaction.user.id, at=place.channel_id, moderator=_moderates(interaction)
+        answer_id, by=interaction.user.id, at=place.channel_id, moderator=moderates(interaction)
     )
     await interaction.response.defer()
     here = interaction.message.id if interaction.message else None

@@ -5,6 +5,7 @@ from discord.ext import commands
 
 from bot.client import Bot
 from cogs.ask import Interaction
+from cogs.picture_options import price_range
 
 HELP = """\
 **Ask**
@@ -15,6 +16,12 @@ model, or make the answer private.
 - **Stop** ends an answer, **Regenerate** asks again, **Continue** goes on where the limit ended it, **Delete** \
 removes it.
 
+**Draw**
+{imagine} draws one to four pictures of what you describe, for {price} each; choose the model, the shape, and more.
+- Right-click a message → Apps → **Picture this**: I draw what it says, once you have looked it over.
+- **Cancel** costs nothing. **Again** draws anew, **Edit** changes the order first, **Shape** its shape, **Details** \
+shows it to copy, **Delete** removes it. Whoever presses pays.
+
 **Remember**
 {show} what I remember here · {undo} forget your last question · {clear} forget all of yours (moderators: \
 of everyone's) · {export} take it with you · \
@@ -24,12 +31,13 @@ of everyone's) · {export} take it with you · \
 {usage} what you have left, when it renews, and where it went
 
 **For those who manage the server**
-{quota} who may spend how much · {settings} time zone, models, persona, memory, log channel
+{quota} who may spend how much · {settings} time zone, models, persona, memory, pictures, log channel
 
 -# The line below each answer says which model wrote it, what it cost, and whose memory it used."""
 
 NAMES = {
     "ask": "ask",
+    "imagine": "imagine",
     "show": "history show",
     "undo": "history undo",
     "clear": "history clear",
@@ -46,8 +54,10 @@ class Help(commands.Cog):
 
     @app_commands.command(description="What I can do")
     async def help(self, interaction: Interaction) -> None:
+        services = interaction.client.services
         commands_by_name = {key: f"`/{name}`" for key, name in NAMES.items()}
-        await interaction.response.send_message(HELP.format(**commands_by_name), ephemeral=True)
+        price = price_range(services.catalog.image_models, services.unit)
+        await interaction.response.send_message(HELP.format(**commands_by_name, price=price), ephemeral=True)
 
 
 async def setup(bot: Bot) -> None:

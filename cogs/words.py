@@ -43,7 +43,7 @@ _FORGOTTEN: Final[dict[errors.PromptKind, str]] = {
 
 _NOTHING_SAID: Final[dict[errors.PromptKind, str]] = {
     "question": "⚠️ There is nothing to answer: please write a question, or attach a picture or a file.",
-    "picture": "⚠️ There is nothing to draw: please describe the picture in words.",
+    "picture": "⚠️ There is nothing to draw: I draw from words alone. Please describe the picture.",
 }
 
 
@@ -208,7 +208,7 @@ _SENTENCES: Final[dict[type[BaseException], str | Callable[[Any], str]]] = {
         "channel."
     ),
     errors.TooLate: (
-        "⚠️ It is too late to cancel: the picture is done, or just being shown. **Delete** below it removes it."
+        "⚠️ It is too late for that: the picture is on its way, or there already. In a moment, **Delete** removes it."
     ),
     errors.MemberBlocked: _blocked,
     errors.CeilingReached: _ceiling,

@@ -13,12 +13,12 @@ UNIT = CreditUnit(nano=1_000_000)
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (errors.PromptEmpty("picture"), "please describe the picture in words"),
+        (errors.PromptEmpty("picture"), "Please describe the picture"),
         (errors.PromptTooLong(length=2_001, limit=2_000, unit="characters", of="picture"), "Please shorten it."),
         (errors.ChoiceUnknown("scheduler", "`@here`", known=("Euler", "LMS")), "`@here`. Please choose one of `Euler`"),
         (errors.PicturesOff(), "admins can switch them on, with `/settings images`"),
         (errors.AgeRestricted("realgirls"), "`realgirls` draws in age-restricted channels only. Please choose another"),
-        (errors.TooLate(), "too late to cancel"),
+        (errors.TooLate(), "**Delete** removes it"),
         (errors.NothingToRepeat("picture"), "Please order with `/imagine`"),
         (errors.DefaultLeftOut("amigo", ("realism",), "picture"), "with `/settings picture-defaults` first"),
         (errors.PictureFailed(), "Please try again"),

@@ -64,8 +64,7 @@ class Rules:
             if (not allowed or model.id in allowed) and (self.age_restricted or not self.needs_age(model))
         )
 
-    @property
-    def default_model(self) -> str:
+    def pick_model(self) -> str:
         """The server's default, else the operator's, else the first that can be chosen here.
 
         A default that is retired, left out or kept to other channels gives way: nobody here has asked for it.
@@ -97,7 +96,7 @@ def choose(asked: Asked, rules: Rules) -> Picture:
     Raises:
         BadRequest: what `Rules.permit` and `Picture` raise; ChoiceUnknown also for the shape.
     """
-    model = rules.default_model if asked.model is None else asked.model
+    model = rules.pick_model() if asked.model is None else asked.model
     rules.permit(model)
     chosen: dict[str, Any] = rules.guild.picture_defaults.chosen
     chosen |= shape_sides(asked.shape)

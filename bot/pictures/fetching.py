@@ -21,6 +21,7 @@ _SCHEMES: Final = ("http", "https")
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _LATER: Final = frozenset({404, 408, 425, 429})
 """Besides 5xx, what may be better in a moment: a store that does not show yet what it was given answers with 404."""
+_UNREADABLE: Final = "lies at an address that cannot be read"
 _WEB_PAGE: Final = (b"<!doctype html", b"<html", b"<head", b"<body", b"<!--")
 _HEADERS: Final = {"Accept": "image/png, image/jpeg, image/webp, image/gif", "Accept-Encoding": "identity"}
 
@@ -126,12 +127,16 @@ class _Guard:
     private_addresses: bool
 
     def check(self, host: str) -> None:
-        """`host` is an IP address in any spelling of `ipaddress`.
+        """`host` is what a socket is to be connected to.
 
         Raises:
-            PictureUnusable: it is not public.
+            PictureUnusable: it is no IP address, or not a public one.
         """
-        if not (self.private_addresses or self.is_public(ip_address(host))):
+        try:
+            address = ip_address(host)
+        except ValueError as cause:
+            raise PictureUnusable(_UNREADABLE) from cause
+        if not (self.private_addresses or self.is_public(address)):
             raise PictureUnusable("lies at a private address")
 
     def socket(self, info: tuple[Any, ...]) -> socket.socket:
@@ -205,7 +210,7 @@ class Fetcher:
             except TimeoutError as cause:
                 raise ProviderUnreachable("the picture did not come in time") from cause
             except (aiohttp.InvalidURL, UnicodeError) as cause:  # the latter for names that IDNA cannot write
-                raise PictureUnusable("lies at an address that cannot be read") from cause
+                raise PictureUnusable(_UNREADABLE) from cause
             except (aiohttp.ClientError, OSError) as cause:
                 # Not the error's own words: they may hold the address, which opens the picture to whoever has it.
                 raise ProviderUnreachable(f"the picture could not be read: {type(cause).__name__}") from cause
@@ -257,8 +262,8 @@ def _parsed(address: str) -> URL:
     """Raises PictureUnusable for what cannot be an address."""
     try:
         url = URL(address)
-    except ValueError as cause:
-        raise PictureUnusable("lies at an address that cannot be read") from cause
+    except (ValueError, IndexError) as cause:  # the latter is yarl's for brackets around nothing
+        raise PictureUnusable(_UNREADABLE) from cause
     # What is written as it is sent stays so to the character: a signature may cover the way in which it is quoted.
     as_sent = address.isascii() and address.isprintable() and " " not in address
     return URL(address, encoded=True) if as_sent else url

@@ -168,8 +168,8 @@ async def note_job(tx: Tx, order_id: int, number: int, job: JobRef, *, at: datet
     )
 
 
-async def note_ready(tx: Tx, order_id: int, number: int, *, url: str, took_ms: int) -> None:
-    """The API has drawn the picture."""
+async def note_ready(tx: Tx, order_id: int, number: int, *, url: str, took_ms: int | None) -> None:
+    """The API has drawn the picture; `took_ms` is None where nobody saw how long that took."""
     await tx.execute(
         "UPDATE pictures SET state = 'ready', image_url = ?, took_ms = ? WHERE order_id = ? AND number = ?",
         (well_formed(url), took_ms, order_id, number),
@@ -195,11 +195,12 @@ async def note_told(tx: Tx, order_id: int) -> None:
 class Ending:
     """How an order ends: its last `state`, the ledger's word for it, and what its message still has to say about it.
 
-    `images` and `dm_message_id` are those of a delivery.
+    `untaken` is the ledger's word where the API took nothing. `images` and `dm_message_id` are those of a delivery.
     """
 
     state: End
     reason: Reason
+    untaken: Reason | None = None
     untold: str | None = None
     images: int = 0
     dm_message_id: int | None = None
@@ -230,7 +231,7 @@ async def end(tx: Tx, order_id: int, ending: Ending, *, at: datetime, uploading:
     if row is None:
         return False
     consumed, tries = await _consumed(tx, order_id, ending, NanoDollars(row["image_nano"]))
-    reason: Reason = "unsent" if not tries and ending.reason == "failed" else ending.reason
+    reason = ending.reason if tries else ending.untaken or ending.reason
     await ledger.end(tx, order_id, reason, consumed, at=at)
     return True
 

@@ -7,7 +7,7 @@ from typing import Final
 
 SHORTEST_S: Final = 0.5
 LONGEST_S: Final = 10.0
-GLANCES: Final = (0.5, 0.9)
+GLANCES: Final = (0.5, 0.65, 0.8, 0.9)
 """Parts of the estimate at which a job is looked at before it is expected, in case that it is early."""
 OVERDUE: Final = 1.2
 """From this part of the estimate on, it says less and less."""
@@ -16,9 +16,9 @@ OVERDUE: Final = 1.2
 def pause_s(elapsed_s: float, expected_s: float | None) -> float:
     """Seconds until a job is asked for again that was submitted `elapsed_s` ago: `SHORTEST_S` to `LONGEST_S`.
 
-    Without an estimate, 15 % of what has passed, from 0.6 s to 8 s. With one, it is looked at when half and nine tenths
-    have passed, from then on every twentieth of the estimate (0.5 s to 2 s), and ever more rarely once it is overdue.
-    For a job of 5 s that was expected so: 4 polls, and 0.25 s from ready to known in the middle of cases.
+    Without an estimate, 15 % of what has passed, from 0.6 s to 8 s. With one, it is looked at when the parts of it in
+    `GLANCES` have passed, from then on every twentieth of it (0.5 s to 2 s), and ever more rarely once it is overdue.
+    Jobs of 4 s to 6 s that were expected to take 5 s: 5 polls, and 0.25 s from ready to known, in the median.
     """
     elapsed_s = max(elapsed_s, 0.0)
     if expected_s is None or not (math.isfinite(expected_s) and expected_s > 0):

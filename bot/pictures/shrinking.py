@@ -2,12 +2,12 @@
 
 import asyncio
 import bisect
+import contextlib
 import math
 import struct
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Final
@@ -24,6 +24,8 @@ _SMALLER_QUALITY: Final = 80
 _SMALLER_TRIES: Final = 8
 _MARGIN: Final = 0.97
 """Of the factor that would just do: sizes fall a little slower than pixels."""
+_PIXELS_AT_MOST: Final = 16_000_000
+"""Of what is encoded anew: twice a 4K screen. With more, each encoding would take seconds and hundreds of megabytes."""
 _WEBP_SIDE_PX: Final = 16_383
 """WebP's largest width and height, RFC 9649 section 2.6."""
 _LOSSLESS_SHARE: Final = 0.6
@@ -62,8 +64,9 @@ class Fitted:
 async def fit(content: bytes, facts: ImageFacts, limit_bytes: int) -> Fitted:
     """The picture in at most `limit_bytes`: as it came where it fits, else upright as WebP, without metadata.
 
-    All pixels are kept while they look well in that space, then fewer of them. Nothing is decoded of what fits. The
-    work is done on a thread, one picture at a time, in at most 12 encodings.
+    All pixels (up to 16 million) are kept while they look well in that space, then fewer of them. Nothing is decoded of
+    what fits. The work is done on a thread, one picture at a time, in at most 12 encodings; a cancelled caller leaves
+    the encoding to its end.
 
     Raises:
         PictureUnusable: it is damaged, or cannot be made so small.
@@ -75,7 +78,7 @@ async def fit(content: bytes, facts: ImageFacts, limit_bytes: int) -> Fitted:
 
 def _shrink(content: bytes, facts: ImageFacts, limit_bytes: int) -> Fitted:
     image, moved = _decoded(content, facts)
-    image = _scaled(image, _WEBP_SIDE_PX / max(image.size))
+    image = _scaled(image, min(_WEBP_SIDE_PX / max(image.size), math.sqrt(_PIXELS_AT_MOST / math.prod(image.size))))
     lossless = facts.kind in ("png", "gif") and limit_bytes >= _LOSSLESS_SHARE * len(content)
     encoded = _webp(image, lossless=True) if lossless else b""
     if not 0 < len(encoded) <= limit_bytes:
@@ -147,7 +150,7 @@ def _decoded(content: bytes, facts: ImageFacts) -> tuple[Image.Image, bool]:
         raise PictureUnusable("is damaged: it is larger than it says") from cause
 
 
-@contextmanager
+@contextlib.contextmanager
 def _pixel_guard(facts: ImageFacts) -> Iterator[None]:
     """Pillow refuses what turns out more than twice as large as its header says, which has been checked."""
     before = Image.MAX_IMAGE_PIXELS
@@ -160,17 +163,17 @@ def _pixel_guard(facts: ImageFacts) -> Iterator[None]:
 
 def _upright(image: Image.Image) -> Image.Image:
     """Turned as its EXIF says; as it is where that cannot be read, as every viewer does."""
-    try:
-        return ImageOps.exif_transpose(image)
-    except _UNREADABLE:
-        return image
+    with contextlib.suppress(*_UNREADABLE):
+        ImageOps.exif_transpose(image, in_place=True)
+    return image
 
 
 def _plain(image: Image.Image) -> Image.Image:
     profile = image.info.get("icc_profile", b"") if image.mode in ("RGB", "RGBA") else b""
     if image.mode.startswith("I"):  # greys of 16 bits, which a mere conversion would clip
         image = image.convert("I").point(lambda grey: grey * (1 / 257)).convert("L")
-    plain = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    plain = image if image.mode == mode else image.convert(mode)
     if plain.mode == "RGBA" and plain.getchannel("A").getextrema() == (255, 255):
         plain = plain.convert("RGB")
     plain.info = {"icc_profile": profile} if 0 < len(profile) <= _PROFILE_BYTES else {}

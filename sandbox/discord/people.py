@@ -338,8 +338,11 @@ class Person:
             return {"value": bool(field.get("default")) if given is None else given}
         if field["type"] == 21:
             return {"value": given}
-        chosen = given if isinstance(given, (list, tuple)) else [] if given is None else [given]
-        return {"values": [self._sent_value_in_modal(value, resolved) for value in chosen]}
+        chosen = given if isinstance(given, (list, tuple)) else _preselected(field) if given is None else [given]
+        sent = [self._sent_value_in_modal(value, resolved) for value in chosen]
+        if not tampered and field["type"] in _SELECT_TYPES and (sent or field.get("required", True)):
+            _check_selected(field, sent)
+        return {"values": sent}
 
     def _sent_value_in_modal(self, value: object, resolved: Json) -> object:
         return self._resolve_upload(value, resolved) if isinstance(value, Upload) else value
@@ -427,6 +430,10 @@ def _check_selected(select: Json, values: list[object]) -> None:
         raise ClientRefused(f"pick {low} to {high}")
     if select["type"] == 3 and not set(values) <= {option["value"] for option in select["options"]}:
         raise ClientRefused(f"no such option among {values}")
+
+
+def _preselected(select: Json) -> list[object]:
+    return [option["value"] for option in select.get("options", []) if option.get("default")]
 
 
 def _check_text(field: Json, text: str) -> None:

@@ -94,7 +94,8 @@ class PictureOrder:
 
     `headers` lack the API key. `status` is 0 until the submission is answered. `ready_at` is when a job was done,
     which for one behind a gate is noticed at a question about it. `polled_at` has every question; `hasty` counts those
-    that were refused as too early. `billed_nano` is what the API took for it, in nano-dollars.
+    that were refused as too early. `downloads_left` counts the clients that left in a download, `client_left` is about
+    the submission. `billed_nano` is what the API took for it, in nano-dollars.
     """
 
     number: int
@@ -142,6 +143,11 @@ class PictureOrder:
         """The submission is over."""
         self.status = status
         self.ended.set()
+        self._tell()
+
+    def leave(self) -> None:
+        """Whoever downloaded it left before its end."""
+        self.downloads_left += 1
         self._tell()
 
     def _tell(self) -> None:

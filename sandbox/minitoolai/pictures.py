@@ -222,14 +222,17 @@ class Pictures:
         try:
             return await self._send(request, job, served)
         except (asyncio.CancelledError, ConnectionError):
-            order.downloads_left += not self.closing
+            if not self.closing:
+                order.leave()
             raise
 
     async def _send(self, request: web.Request, job: _Job, served: Served) -> web.StreamResponse:
         body = served.body
         if body is None:
             body = await self._studio.picture(job.asked, variation=job.variation, form=served.format)
-        body = body[: served.cut_to].ljust(max(served.padded_to, served.endless), b"\0")
+        body = body[: served.cut_to].ljust(served.padded_to, b"\0")
+        if served.endless:
+            body = (body or b"\0") * (served.chunk_bytes // max(len(body), 1) + 1)
         response = web.StreamResponse(
             headers={"Content-Type": served.content_type or f"image/{served.format}", **served.turn.headers}
         )

@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 import orjson
 from aiohttp import web
 
-from sandbox.minitoolai import replies, rules, simulation
+from sandbox.minitoolai import looking, replies, rules, simulation
 from sandbox.minitoolai.picture_script import PictureOrder, PictureScript
 from sandbox.minitoolai.pictures import Pictures
 from sandbox.minitoolai.script import Received, Script, Tokens
@@ -126,9 +126,9 @@ class MiniToolAIServer:
             self._remember(request, body if isinstance(body, dict) else {}).status = 400
             return replies.error(400, str(refused))
         received = self._remember(request, body)
-        answer = _Answer(request, received, self._next_script(received), prompt_tokens, self._released)
         try:
-            return await answer.give()
+            script = await self._next_script(received)
+            return await _Answer(request, received, script, prompt_tokens, self._released).give()
         except (asyncio.CancelledError, ConnectionError):
             received.client_left = self._runner is not None  # else it is the server that leaves
             raise
@@ -152,12 +152,14 @@ class MiniToolAIServer:
         self._unseen.put_nowait(received)
         return received
 
-    def _next_script(self, received: Received) -> Script:
+    async def _next_script(self, received: Received) -> Script:
         if self._scripts:
             return self._scripts.popleft()
         if self.answer is not None:
             return self.answer(received)
-        return simulation.answer(received.body, pace_s=self._pace_s)
+        urls = looking.addresses(received.body["messages"])
+        sights = await looking.look(urls) if urls else ()
+        return simulation.answer(received.body, pace_s=self._pace_s, sights=sights)
 
 
 class _Answer:

@@ -1,37 +1,41 @@
 """What the loopback API answers when no test tells it what to: an honest simulation, useful for trying the bot.
 
-It says what it is, reflects the question, and shows Markdown, code, tables or a long answer when the question asks.
+It says what it is, reflects the question, says what was seen of its pictures, and shows Markdown, code, tables or a
+long answer when the question asks.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from sandbox.minitoolai import rules
+from sandbox.minitoolai import describing, rules
+from sandbox.minitoolai.describing import Sight
 from sandbox.minitoolai.script import Script
 
 QUOTED_CHARACTERS: Final = 300
 LONG_SECTIONS: Final = 24
 
 
-def answer(body: dict[str, Any], *, pace_s: float) -> Script:
-    """The answer to a checked `body`, at `pace_s` seconds a chunk and within its `max_completion_tokens`."""
-    question, pictures = _last_question(body["messages"])
+def answer(body: dict[str, Any], *, pace_s: float, sights: Sequence[Sight] = ()) -> Script:
+    """The answer to a checked `body`, at `pace_s` seconds a chunk and within its `max_completion_tokens`.
+
+    `sights` are of the newest question's pictures, in their order.
+    """
+    question = _last_question(body["messages"])
     paragraphs = [_introduction(body, question)]
-    if pictures:
-        paragraphs.append(_about_pictures(pictures))
+    if sights:
+        paragraphs.append(describing.describe(sights))
     paragraphs += [show() for words, show in _SHOWS if words.search(question)]
     text, was_cut = rules.shorten("\n\n".join(paragraphs), rules.completion_limit(body))
     return Script(text, chunk_delay_s=pace_s, finish_reason="length" if was_cut else "stop")
 
 
-def _last_question(messages: list[dict[str, Any]]) -> tuple[str, int]:
-    """The newest user message's text, and how many pictures it has."""
+def _last_question(messages: list[dict[str, Any]]) -> str:
+    """The newest user message's text."""
     content = next((message["content"] for message in reversed(messages) if message["role"] == "user"), "")
     if isinstance(content, str):
-        return content, 0
-    texts = [part["text"] for part in content if part["type"] == "text"]
-    return "\n".join(texts), len(content) - len(texts)
+        return content
+    return "\n".join(part["text"] for part in content if part["type"] == "text")
 
 
 def _introduction(body: dict[str, Any], question: str) -> str:
@@ -45,11 +49,6 @@ def _introduction(body: dict[str, Any], question: str) -> str:
         f"I was given {turns} {'message' if turns == 1 else 'messages'}. "
         "Ask for *code*, a *table*, a *list* or a *long* answer to see how those are shown."
     )
-
-
-def _about_pictures(number: int) -> str:
-    pictures = "one picture" if number == 1 else f"{number} pictures"
-    return f"I was given {pictures} as well. Describing them is not part of this simulation yet, so I did not look."
 
 
 def _code() -> str:

@@ -75,3 +75,12 @@ def test_however_many_kinds_of_pictures_there_are_the_memory_is_bounded(monkeypa
     assert len(known._samples) == 10
     assert KINDS > 10
     assert known.expected_s("realvision", 39, 4) == 1.0
+
+
+def test_a_kind_that_is_still_drawn_outlives_those_that_are_not(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(estimates, "KINDS", 10)
+    known = Estimates()
+    for pixels in range(1, 40):
+        known.note("realvision", SQUARE, 4, 7.0 if pixels < 32 else 100.0)
+        known.note("amigo", pixels, 4, 0.001)
+    assert known.expected_s("realvision", SQUARE, 4) == 7.0

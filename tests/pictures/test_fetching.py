@@ -131,7 +131,7 @@ class Pictures:
             self.left.set()
 
     async def _stalled(self, request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse()
+        response = web.StreamResponse(headers=self.headers)
         await response.prepare(request)
         await response.write(picture()[:20])
         await asyncio.Event().wait()
@@ -316,6 +316,11 @@ async def test_the_byte_limit_itself_is_allowed(server: Pictures, fetcher: Fetch
     assert await reason(fetcher, server.url("b", body + b"\0")) == "is larger than 100 kB"
 
 
+async def test_a_size_over_the_limit_is_refused_without_waiting_for_it(server: Pictures, fetcher: Fetcher):
+    server.headers = {"Content-Length": str(LIMIT_BYTES + 1)}
+    assert await reason(fetcher, server.url("stalled")) == "is larger than 100 kB"
+
+
 async def test_endless_bytes_are_read_to_the_limit_and_hung_up_on(server: Pictures, fetcher: Fetcher):
     assert await reason(fetcher, server.url("endless")) == "is larger than 100 kB"
     async with asyncio.timeout(5):
@@ -415,7 +420,16 @@ async def test_an_address_with_a_name_in_it_is_not_opened(server: Pictures, fetc
 
 
 @pytest.mark.parametrize(
-    "url", ["http://x:99999999/", "http://[::1/", f"http://{'a' * 300}/", "http://a..b/", "http://2130706433/"]
+    "url",
+    [
+        "http://x:99999999/",
+        "http://[::1/",
+        f"http://{'a' * 300}/",
+        "http://a..b/",
+        "http://2130706433/",
+        "http://[:]/",
+        "http://[]@/",
+    ],
 )
 async def test_an_address_that_cannot_be_read_is_not_opened(fetcher: Fetcher, url: str):
     assert await reason(fetcher, url) == "lies at an address that cannot be read"

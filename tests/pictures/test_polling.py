@@ -39,10 +39,15 @@ def polls(ready_s: float, expected_s: float | None) -> tuple[int, float]:
 def test_a_picture_of_five_seconds_is_noticed_at_once_with_few_polls(expected_s: float | None):
     taken = [polls(5.0 + offset / 100, expected_s) for offset in range(-100, 101)]
     assert median(late for _, late in taken) < 0.5
-    assert max(count for count, _ in taken) <= (10 if expected_s is None else 8)
+    assert max(count for count, _ in taken) <= 10
     if expected_s == 5.0:
         assert median(late for _, late in taken) <= 0.3
         assert median(count for count, _ in taken) <= 5
+
+
+def test_a_picture_that_is_early_is_noticed_before_its_time():
+    for ready_s in range(8, 20):
+        assert polls(float(ready_s), 20.0)[1] <= 3.0
 
 
 def test_long_before_it_is_expected_a_picture_is_hardly_asked_for():

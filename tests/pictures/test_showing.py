@@ -80,8 +80,15 @@ def states(order: Order, words: str = "⚠️ No.") -> Iterator[Outgoing]:
 def test_every_state_fits_into_a_message_whatever_was_asked_for(order: Order, words: str):
     for state in states(order, words):
         assert 0 < utf16_length(state.content) <= CONTENT_LIMIT
-        assert len(state.buttons) <= 5
+        assert 0 < len(state.buttons) <= 5
         assert all(len(button.custom_id) <= 100 and len(button.label) <= 80 for button in state.buttons)
+
+
+@pytest.mark.parametrize("words", ["𝔸" * 3_000, "x" * 3_000])
+def test_the_longest_of_everything_together_fits(words: str):
+    order = an_order("@" * PROMPT_LIMIT, count=4, spoiler=True)
+    state = showing.delivered(order, images=1, cost=NanoDollars(1), unit=UNIT, notes=(words,), lead=words, why=words)
+    assert utf16_length(state.content) <= CONTENT_LIMIT
 
 
 @given(ORDERS)
@@ -270,6 +277,7 @@ def test_an_alt_text_fits_and_is_one_line(order: Order):
         ("מגדלור", "webp", f"picture-{ID}-1.webp"),
         ("one two three four five six seven eight nine tenth", "png",
          f"one-two-three-four-five-six-seven-eight-nine-{ID}-1.png"),
+        (f"{'x' * 40} seventh eighth", "png", f"{'x' * 40}-seventh-{ID}-1.png"),
         ("x" * 100, "png", f"{'x' * 48}-{ID}-1.png"),
     ],
 )  # fmt: skip
@@ -317,6 +325,10 @@ def test_the_details_fit_and_nothing_breaks_out_of_their_code_block(order: Order
     assert inside.startswith("\n/imagine prompt:")
     assert inside.endswith(f"count:{order.count} spoiler:{order.spoiler} private:False\n")
     assert after.startswith("\n-# Ordered <t:1732398738:f>")
+
+
+def test_backticks_are_kept_apart_and_not_lost():
+    assert "prompt:a `\u200b`\u200b` b model:" in showing.details(an_order("a ``` b"))
 
 
 def test_details_say_when_they_are_not_the_whole_prompt():

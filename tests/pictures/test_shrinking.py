@@ -165,6 +165,12 @@ async def test_a_side_longer_than_webp_allows_is_scaled():
     assert fitted.width == 16_383
 
 
+async def test_of_a_huge_picture_sixteen_megapixels_are_kept():
+    content = written(Image.new("RGB", (5_000, 5_000), "teal"), "JPEG")
+    fitted = await shrunk(content, len(content) - 1)
+    assert (fitted.width, fitted.height) == (4_000, 4_000)
+
+
 # What is kept and what is not
 
 
@@ -296,6 +302,12 @@ async def test_a_picture_larger_than_its_facts_is_not_decoded():
     content = content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:]
     facts = ImageFacts(kind="png", width=9, height=9, size_bytes=len(content))
     assert (await refusal(content, facts, 10)).startswith("is damaged")
+
+
+async def test_a_picture_that_is_not_as_large_as_its_facts_is_refused():
+    content = written(scene(width=9, height=9))
+    facts = ImageFacts(kind="png", width=10, height=9, size_bytes=len(content))
+    assert (await refusal(content, facts, 10)).startswith("is damaged: it contradicts itself")
 
 
 async def test_pillows_own_bound_is_as_it_was_afterwards():

@@ -1,6 +1,7 @@
 """The loopback API: what it takes, what it counts, and how it can be told to fail."""
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,8 +10,21 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from sandbox.minitoolai import MiniToolAIServer, Script, Tokens, rules, simulation
+from sandbox.minitoolai import (
+    MiniToolAIServer,
+    PictureScript,
+    Script,
+    Served,
+    Tokens,
+    Turn,
+    looking,
+    rules,
+    simulation,
+)
+from sandbox.minitoolai.describing import Seen, Unseen, colour_name, describe, examine
+from sandbox.minitoolai.faults import pixel_bomb
 from sandbox.minitoolai.script import cut
 from tests.minitoolai.test_events import DOCUMENTED
 
@@ -375,14 +389,219 @@ def test_the_simulation_keeps_to_the_limit_and_says_that_it_was_cut() -> None:
     assert simulated("Hello").finish_reason == "stop"
 
 
-def test_the_simulation_counts_pictures_and_admits_that_it_did_not_look() -> None:
-    text = simulation.answer(asking({"type": "text", "text": "What's this?"}, PICTURE, PICTURE), pace_s=0).text
-    assert "2 pictures" in text
-    assert "did not look" in text
-
-
 @given(st.text(max_size=500), st.integers(1, 400))
 def test_the_simulation_answers_any_question_within_the_limit(question: str, limit: int) -> None:
     script = simulated(question, max_completion_tokens=limit)
     assert isinstance(script.text, str)
     assert rules.count([script.text]) <= limit
+
+
+# Describing a picture
+
+TURNED = Image.Exif()
+TURNED[0x0112] = 6
+
+
+def file_of(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def halves(left: str, right: str, size: tuple[int, int] = (200, 100)) -> Image.Image:
+    image = Image.new("RGB", size, left)
+    image.paste(right, (size[0] // 2, 0, *size))
+    return image
+
+
+def seen(data: bytes) -> Seen:
+    sight = examine(data)
+    assert isinstance(sight, Seen)
+    return sight
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF"])
+def test_size_and_colours_are_read_from_any_documented_type(form: str) -> None:
+    sight = seen(file_of(halves("#102060", "#ff8000"), form))
+    assert (sight.format, sight.width, sight.height, sight.frames) == (form, 200, 100, 1)
+    (first, share), (second, rest) = sight.colours[:2]
+    assert {first, second} == {"dark blue", "orange"}
+    assert share + rest >= 90
+    assert sight.lighter == "right"
+
+
+@pytest.mark.parametrize(
+    ("colour", "name"),
+    [
+        ("#000000", "black"),
+        ("#ffffff", "white"),
+        ("#808080", "grey"),
+        ("#ff0000", "red"),
+        ("#5a3010", "brown"),
+        ("#ffe0c0", "beige"),
+        ("#00a040", "green"),
+        ("#00c8d0", "turquoise"),
+        ("#90c0ff", "light blue"),
+        ("#8030d0", "purple"),
+        ("#ff60c0", "pink"),
+        ("#301050", "dark purple"),
+    ],
+)
+def test_colours_have_the_names_that_people_give_them(colour: str, name: str) -> None:
+    assert seen(file_of(Image.new("RGB", (8, 8), colour))).colours == ((name, 100),)
+
+
+@given(st.tuples(*[st.integers(0, 255)] * 3))
+def test_every_colour_has_a_name(colour: tuple[int, int, int]) -> None:
+    assert colour_name(*colour)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [((100, 100), "square"), ((200, 100), "wider than high"), ((300, 100), "very wide"), ((100, 300), "very tall")],
+)
+def test_the_shape_is_said(size: tuple[int, int], words: str) -> None:
+    text = describe([seen(file_of(Image.new("RGB", size)))])
+    assert words in text
+    assert f"{size[0]} × {size[1]} pixels" in text
+
+
+@pytest.mark.parametrize(
+    ("level", "words"), [(0, "very dark"), (80, "rather dark"), (128, "medium"), (255, "very bright")]
+)
+def test_the_brightness_is_said(level: int, words: str) -> None:
+    assert words in describe([seen(file_of(Image.new("L", (9, 9), level)))])
+
+
+def test_a_photograph_is_measured_as_it_is_shown() -> None:
+    """EXIF's orientation 6 turns it by a quarter."""
+    sight = seen(file_of(Image.new("RGB", (40, 20)), "JPEG", exif=TURNED))
+    assert (sight.width, sight.height) == (20, 40)
+
+
+def test_transparency_and_movement_are_noticed() -> None:
+    assert "see-through" in describe([seen(file_of(Image.new("RGBA", (9, 9), (0, 0, 0, 0))))])
+    frames = [Image.new("RGB", (9, 9), colour) for colour in ("red", "blue", "green")]
+    moving = file_of(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert "animated GIF of 3 frames" in describe([seen(moving)])
+
+
+def test_a_sight_admits_what_it_is_and_what_was_not_looked_at() -> None:
+    text = describe([seen(file_of(Image.new("RGB", (9, 9)))), Unseen("it is not on this machine")])
+    assert "2 pictures" in text
+    assert "I did not look at it, because it is not on this machine." in text
+    assert "this simulation cannot tell" in text
+    assert "cannot tell" not in describe([Unseen("it is not on this machine")])
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "can be read"),
+        (b"<html>", "can be read"),
+        (file_of(halves("red", "blue"))[:60], "can be read"),
+        (file_of(Image.new("RGB", (9, 9)), "BMP"), "can be read"),
+        (pixel_bomb(), "million pixels"),
+        (pixel_bomb(10_000, 10_000), "million pixels"),
+    ],
+)
+def test_what_is_no_picture_or_too_large_is_not_looked_at(data: bytes, reason: str) -> None:
+    sight = examine(data)
+    assert isinstance(sight, Unseen)
+    assert reason in sight.reason
+
+
+TYPES = [file_of(halves("red", "blue", (24, 16)), form, exif=TURNED) for form in ("PNG", "JPEG", "WEBP", "GIF")]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # how Pillow speaks of damage that it can bear
+@given(
+    st.sampled_from(TYPES),
+    st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), max_size=4),
+    st.integers(9, 900),
+)
+def test_no_damage_to_a_picture_is_worse_than_not_seeing_it(
+    data: bytes, changes: list[tuple[int, int]], length: int
+) -> None:
+    damaged = bytearray(data[:length])
+    for place, value in changes:
+        damaged[place % len(damaged)] = value
+    assert isinstance(examine(bytes(damaged)), Seen | Unseen)
+
+
+@pytest.mark.parametrize(
+    ("url", "here"),
+    [
+        ("http://127.0.0.1:8000/a.png", True),
+        ("https://127.8.9.1/a.png", True),
+        ("http://[::1]:80/a.png", True),
+        ("http://LOCALHOST/a.png", True),
+        ("http://localhost.example.com/a.png", False),
+        ("http://127.0.0.1.example.com/", False),
+        ("http://127.0.0.1@example.com/", False),
+        ("http://10.0.0.1/", False),
+        ("http://0.0.0.0/", False),
+        ("http://2130706433/", False),
+        ("http://127.0.0.1:99999/", False),
+        ("http://[::1/", False),
+        ("file:///etc/passwd", False),
+        ("ftp://127.0.0.1/", False),
+        ("", False),
+    ],
+)
+def test_nothing_is_fetched_that_is_not_on_this_machine(url: str, here: bool) -> None:
+    assert looking.is_here(url) is here
+
+
+async def shown(api: MiniToolAIServer, served: Served) -> str:
+    """The address of a picture that this server itself serves so."""
+    api.script_picture(PictureScript(serves=served))
+    headers = {"Authorization": f"Bearer {KEY}"}
+    said = {"model": "amigo", "prompt": "sunset over hills", "width": 256, "height": 512}
+    async with aiohttp.ClientSession(headers=headers) as session:
+        await session.post(f"{api.url}/texttoimage/", json=said)
+    return api.pictures[-1].url or ""
+
+
+async def told_about(api: MiniToolAIServer, caller: Caller, url: str) -> str:
+    question = asking({"type": "text", "text": "What's this?"}, {"type": "image_url", "image_url": {"url": url}})
+    chunks = await caller.chunks(question)
+    return "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks[:-1])
+
+
+async def test_an_attached_picture_is_fetched_and_described(api: MiniToolAIServer, caller: Caller) -> None:
+    text = await told_about(api, caller, await shown(api, Served()))
+    assert "simulation" in text
+    assert "PNG of **256 × 512 pixels**" in text
+    assert "main colours" in text
+
+
+@pytest.mark.parametrize(
+    ("served", "reason"),
+    [
+        (Served(turn=Turn(status=404, body=b"")), "status 404"),
+        (Served(redirects=["{next}"]), "status 302"),
+        (Served(turn=Turn(hang_up=True)), "ServerDisconnectedError"),
+        (Served(break_after=100), "ClientPayloadError"),
+        (Served(body=b"<html>"), "can be read"),
+        (Served(turn=Turn(held=True)), "within 0.2 seconds"),
+        (Served(body=b"x", endless=True), "more than 1 MiB"),
+    ],
+)
+async def test_a_picture_that_cannot_be_had_is_admitted(
+    api: MiniToolAIServer, caller: Caller, served: Served, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "LOOK_S", 0.2 if "within" in reason else 5.0)
+    monkeypatch.setattr(looking, "LOOK_BYTES", 2**20)
+    text = await told_about(api, caller, await shown(api, served))
+    assert "did not look" in text
+    assert reason in text
+
+
+async def test_a_picture_elsewhere_is_not_fetched(api: MiniToolAIServer, caller: Caller) -> None:
+    assert "not on this machine" in await told_about(api, caller, "https://192.0.2.1/a.png")
+
+
+async def test_of_many_pictures_some_are_enough() -> None:
+    sights = await looking.look(["https://192.0.2.1/a.png"] * 12)
+    assert [isinstance(sight, Unseen) and "enough" in sight.reason for sight in sights] == [False] * 10 + [True] * 2

@@ -1,0 +1,39 @@
+"""Writes what an order must not go on without: again and again, while the database does not take it."""
+
+import asyncio
+import logging
+from typing import Final, TypeVar
+
+from bot.storage.database import Database, Operation
+from bot.storage.errors import StorageClosed, StorageError
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+PAUSES_S: Final = (0.2, 1.0, 3.0, 10.0, 30.0, 60.0, 60.0, 60.0)
+"""Between the tries. After the last one the order is left as it is on disk, to the next start: nothing is lost."""
+
+
+class Journal:
+    """The database, insisted on. What is written here is decided by conditions, so writing it twice is harmless."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def write(self, operation: Operation[T]) -> T:
+        """Run `operation` in a transaction of its own.
+
+        Raises:
+            StorageClosed: the process ends.
+            StorageError: the database has not taken it for minutes.
+        """
+        for pause_s in PAUSES_S:
+            try:
+                return await self._database.write(operation)
+            except StorageClosed:
+                raise
+            except StorageError as error:
+                log.warning("an order's state is not written yet: %s", error)
+            await asyncio.sleep(pause_s)
+        return await self._database.write(operation)

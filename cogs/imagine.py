@@ -1,0 +1,362 @@
+"""`/imagine`, the message menu "Picture this", and the buttons below pictures: Discord in, an `Order` out."""
+
+import asyncio
+import contextlib
+import logging
+import re
+from dataclasses import replace
+from typing import Any, Final
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot.client import Bot, already_acknowledged
+from bot.credits.policy import DIRECT_SCOPE
+from bot.errors import DeliveryError, DeliveryForbidden, MessageGone, NothingChosen
+from bot.guilds import DEFAULTS
+from bot.ops.logging import log_context
+from bot.pictures import showing
+from bot.pictures.choosing import Asked, Rules, choose, shape_sides
+from bot.pictures.orders import Stored
+from bot.pictures.request import PROMPT_LIMIT, SHAPES, Order, Picture
+from bot.storage.errors import StorageBusy, StorageError
+from cogs.ask import Interaction, asker_of, moderates, place_of, text_of
+from cogs.imagine_forms import Form, Typed, Wanted
+from cogs.picture_options import (
+    DESCRIPTIONS,
+    SCHEDULER_CHOICES,
+    SHAPE_CHOICES,
+    CfgScale,
+    Count,
+    Prompt,
+    Side,
+    Steps,
+    model_choices,
+    of_their_kinds,
+    price_range,
+)
+
+log = logging.getLogger(__name__)
+
+READ_S: Final = 1.0
+"""How long what an acknowledgement waits for may be read from the database: Discord gives three seconds in all."""
+
+
+def is_age_restricted(interaction: Interaction) -> bool:
+    """Whether everybody who reads along there is of age, by Discord's rules; a thread is as its channel.
+
+    Not so in direct messages, and where the channel of a thread is unknown because the bot is no member: what cannot be
+    made sure of is not assumed.
+    """
+    channel: object = interaction.channel
+    if isinstance(channel, discord.Thread):
+        channel = channel.parent
+    restrictable = (discord.TextChannel, discord.VoiceChannel, discord.StageChannel, discord.ForumChannel)
+    return isinstance(channel, restrictable) and channel.is_nsfw()
+
+
+async def rules_for(interaction: Interaction) -> Rules:
+    """What holds where the interaction happened.
+
+    Raises:
+        StorageError: the server's settings could not be read in time.
+    """
+    services, scope_id = interaction.client.services, place_of(interaction).scope_id
+    guild = DEFAULTS
+    if scope_id != DIRECT_SCOPE:
+        try:
+            async with asyncio.timeout(READ_S):
+                guild = await services.guilds.settings(scope_id)
+        except TimeoutError as error:
+            raise StorageBusy("the server's settings were not read in time") from error
+    return Rules(catalog=services.catalog, guild=guild, age_restricted=is_age_restricted(interaction))
+
+
+async def order_here(interaction: Interaction, wanted: Wanted) -> bool:
+    """Order what is wanted as the reply to `interaction`; what is wrong at first sight is raised before there is one.
+
+    False: the reply, which was there already, says what went wrong.
+    """
+    picture = choose(wanted.asked, await rules_for(interaction))
+    return await place(interaction, picture, count=wanted.count, spoiler=wanted.spoiler, private=wanted.private)
+
+
+async def place(interaction: Interaction, picture: Picture, *, count: int, spoiler: bool, private: bool) -> bool:
+    """Order that picture, which is known to be allowed there. As `order_here`."""
+    pictures = interaction.client.services.pictures
+    order = Order(
+        id=interaction.id,
+        asker=asker_of(interaction.user),
+        place=place_of(interaction),
+        picture=picture,
+        count=count,
+        spoiler=spoiler,
+        private=private,
+        application_id=interaction.application_id,
+        token=interaction.token,
+        message_id=0,
+        upload_limit_bytes=interaction.filesize_limit,
+    )
+    with log_context(request_id=order.id):
+        pictures.check(picture.model, order.asker, order.place)
+        message_id, hidden = await _deferred(interaction, private=private)
+        try:
+            order = replace(order, message_id=message_id, private=hidden)
+            await pictures.order(order, interaction.client.words_for)
+        except DeliveryError:
+            raise  # the reply itself may be what is gone
+        except Exception as error:  # noqa: BLE001 - the reply is loading: whatever it is, the one door fills it
+            await interaction.client.report(interaction, error, loading=True)
+            return False
+    return True
+
+
+async def _deferred(interaction: Interaction, *, private: bool) -> tuple[int, bool]:
+    """The id of the reply that now shows as loading, and whether only the asker sees it: Discord may decide so."""
+    with already_acknowledged():
+        response = await interaction.response.defer(thinking=True, ephemeral=private)
+        if response is not None and response.message_id is not None:
+            return response.message_id, private or response.is_ephemeral()
+    reply = await interaction.original_response()
+    return reply.id, reply.flags.ephemeral
+
+
+class Imagine(commands.Cog):
+    """Every door through which a picture is ordered."""
+
+    def __init__(self, bot: Bot) -> None:
+        self.bot = bot
+        catalog, unit = bot.services.catalog, bot.services.unit
+        price = price_range(catalog.image_models, unit)
+        app_commands.choices(model=model_choices(catalog, unit))(self.imagine)
+        app_commands.describe(count=f"How many pictures, 1 to 4, for {price} each")(self.imagine)
+        self._menu = app_commands.ContextMenu(name="Picture this", callback=self.picture_this)
+        self._resuming: asyncio.Task[None] | None = None
+
+    async def cog_load(self) -> None:
+        self.bot.tree.add_command(self._menu)
+        self.bot.add_dynamic_items(PictureButton, ShapeSelect)
+        self._resuming = asyncio.create_task(self._resume(), name="go on with pictures of before")
+
+    async def cog_unload(self) -> None:
+        self.bot.tree.remove_command(self._menu.name, type=self._menu.type)
+        self.bot.remove_dynamic_items(PictureButton, ShapeSelect)
+        if self._resuming is not None:
+            self._resuming.cancel()
+
+    async def _resume(self) -> None:
+        """Go on, once, with the orders that an earlier process left."""
+        await self.bot.wait_until_ready()
+        try:
+            await self.bot.services.pictures.resume(self.bot.words_for)
+        except StorageError as error:
+            log.error("the pictures of before wait for the next start: %s", error)
+
+    @app_commands.command(description="Draw pictures of what you describe")
+    @app_commands.describe(
+        prompt="What to draw",
+        spoiler="Hide the pictures until somebody clicks on them",
+        private="Show them only to you",
+        **DESCRIPTIONS,
+    )
+    @app_commands.choices(scheduler=SCHEDULER_CHOICES, shape=SHAPE_CHOICES)
+    async def imagine(
+        self,
+        interaction: Interaction,
+        prompt: Prompt,
+        model: str | None = None,
+        shape: str | None = None,
+        count: Count = 1,
+        negative_prompt: Prompt | None = None,
+        steps: Steps | None = None,
+        cfg_scale: CfgScale | None = None,
+        scheduler: str | None = None,
+        width: Side | None = None,
+        height: Side | None = None,
+        spoiler: bool = False,
+        private: bool = False,
+    ) -> None:
+        sent: dict[str, Any] = {"model": model, "shape": shape, "negative_prompt": negative_prompt}
+        sent |= {"steps": steps, "cfg_scale": cfg_scale, "scheduler": scheduler, "width": width, "height": height}
+        of_their_kinds({"prompt": prompt, "count": count, **sent})
+        asked = Asked(prompt=prompt, **sent)
+        await order_here(
+            interaction, Wanted(asked=asked, count=count, spoiler=spoiler is True, private=private is True)
+        )
+
+    async def picture_this(self, interaction: Interaction, message: discord.Message) -> None:
+        """The message menu: a form with the message's text as the prompt. What only the asker saw stays so."""
+        rules = await rules_for(interaction)
+        picture = choose(Asked(prompt=text_of(message)[:PROMPT_LIMIT]), rules)
+        await _show_form(
+            interaction,
+            rules,
+            "Picture this",
+            Typed.of(picture, count=1, spoiler=False, private=message.flags.ephemeral),
+        )
+
+
+async def _show_form(interaction: Interaction, rules: Rules, title: str, typed: Typed) -> None:
+    """A form with the models that can be chosen there. Where there are none, raises why."""
+    rules.pick_model()
+    form = Form(title=title, models=rules.offered, unit=interaction.client.services.unit, submit=_submit)
+    await interaction.response.send_modal(form.filled(typed))
+
+
+async def _submit(interaction: Interaction, typed: Typed) -> bool:
+    return await order_here(interaction, typed.wanted())
+
+
+async def _stored(interaction: Interaction, order_id: int) -> Stored:
+    """The order of a button. NothingToRepeat where it is not known there; StorageError where it took too long."""
+    try:
+        async with asyncio.timeout(READ_S):
+            return await interaction.client.services.pictures.stored(
+                order_id, by=interaction.user.id, at=place_of(interaction).channel_id
+            )
+    except TimeoutError as error:
+        raise StorageBusy("the order was not read in time") from error
+
+
+class PictureButton(
+    discord.ui.DynamicItem[discord.ui.Button[discord.ui.View]],
+    template=r"picture:(?P<action>cancel|again|edit|shape|details|delete):(?P<order_id>[0-9]{1,20})",
+):
+    """The buttons below pictures. They name a stored order, so they outlive the process that made them."""
+
+    def __init__(self, item: discord.ui.Button[discord.ui.View], action: str, order_id: int) -> None:
+        super().__init__(item)
+        self.action = action
+        self.order_id = order_id
+
+    @classmethod
+    async def from_custom_id(  # type: ignore[override]  # our own client's type
+        cls, _: Interaction, item: discord.ui.Item[discord.ui.View], match: "re.Match[str]", /
+    ) -> "PictureButton":
+        assert isinstance(item, discord.ui.Button)
+        return cls(item, match["action"], int(match["order_id"]))
+
+    async def callback(self, interaction: Interaction) -> None:  # type: ignore[override]  # as above
+        try:
+            with log_context(request_id=interaction.id):
+                await _ACTIONS[self.action](interaction, self.order_id)
+        except Exception as error:  # noqa: BLE001 - discord.py would only log it: the one door takes whatever comes
+            await interaction.client.report(interaction, error)
+
+
+class ShapeSelect(
+    discord.ui.DynamicItem[discord.ui.Select[discord.ui.View]],
+    template=r"picture:shape-of:(?P<order_id>[0-9]{1,20})",
+):
+    """Takes the shape in which a stored order is drawn again."""
+
+    def __init__(self, item: discord.ui.Select[discord.ui.View], order_id: int) -> None:
+        super().__init__(item)
+        self.order_id = order_id
+
+    @classmethod
+    async def from_custom_id(  # type: ignore[override]  # our own client's type
+        cls, _: Interaction, item: discord.ui.Item[discord.ui.View], match: "re.Match[str]", /
+    ) -> "ShapeSelect":
+        assert isinstance(item, discord.ui.Select)
+        return cls(item, int(match["order_id"]))
+
+    async def callback(self, interaction: Interaction) -> None:  # type: ignore[override]  # as above
+        try:
+            with log_context(request_id=interaction.id):
+                await _order_shaped(interaction, self.order_id, self.item.values)
+        except Exception as error:  # noqa: BLE001 - as above
+            await interaction.client.report(interaction, error)
+
+
+async def _cancel(interaction: Interaction, order_id: int) -> None:
+    await interaction.response.defer()
+    await interaction.client.services.pictures.cancel(
+        order_id, by=interaction.user.id, at=place_of(interaction).channel_id, moderator=moderates(interaction)
+    )
+
+
+async def _again(interaction: Interaction, order_id: int) -> None:
+    order = (await _stored(interaction, order_id)).order
+    await _order_anew(interaction, order, order.picture)
+
+
+async def _order_shaped(interaction: Interaction, order_id: int, chosen: list[str]) -> None:
+    if not chosen:
+        raise NothingChosen
+    sides = shape_sides(chosen[0])
+    order = (await _stored(interaction, order_id)).order
+    await _order_anew(interaction, order, replace(order.picture, width=sides["width"], height=sides["height"]))
+
+
+async def _order_anew(interaction: Interaction, order: Order, picture: Picture) -> None:
+    """Order `picture` as that order was, by who presses: theirs to pay, and to decide about."""
+    (await rules_for(interaction)).permit(picture.model)
+    await place(interaction, picture, count=order.count, spoiler=order.spoiler, private=order.private)
+
+
+async def _edit(interaction: Interaction, order_id: int) -> None:
+    order = (await _stored(interaction, order_id)).order
+    typed = Typed.of(order.picture, count=order.count, spoiler=order.spoiler, private=order.private)
+    await _show_form(interaction, await rules_for(interaction), "Edit, and draw again", typed)
+
+
+async def _shape(interaction: Interaction, order_id: int) -> None:
+    services = interaction.client.services
+    order = (await _stored(interaction, order_id)).order
+    (await rules_for(interaction)).permit(order.picture.model)
+    options = [
+        discord.SelectOption(
+            label=name.capitalize(),
+            value=name,
+            description=f"{width} × {height}" + (", as it is now" if name == order.picture.shape else ""),
+        )
+        for name, (width, height) in SHAPES.items()
+    ]
+    view = discord.ui.View(timeout=None)
+    select: discord.ui.Select[discord.ui.View] = discord.ui.Select(
+        custom_id=f"picture:shape-of:{order.id}", options=options, placeholder="Choose a shape"
+    )
+    view.add_item(select)
+    view.stop()  # only its looks are wanted: `ShapeSelect` answers
+    cost = services.catalog.image_model(order.picture.model).price(order.count)
+    await interaction.response.send_message(
+        f"Draw it again in another shape, for {showing.price_in_words(cost, services.unit)}:", view=view, ephemeral=True
+    )
+
+
+async def _details(interaction: Interaction, order_id: int) -> None:
+    order = (await _stored(interaction, order_id)).order
+    await interaction.response.send_message(showing.details(order), ephemeral=True)
+
+
+async def _delete(interaction: Interaction, order_id: int) -> None:
+    services, here = interaction.client.services, place_of(interaction)
+    await interaction.response.defer()  # first of all: pictures that are on their way are waited for
+    messages = await services.pictures.delete(
+        order_id, by=interaction.user.id, at=here.channel_id, moderator=moderates(interaction)
+    )
+    with contextlib.suppress(discord.NotFound):  # a second press, or a moderator, was quicker
+        await interaction.delete_original_response()
+    pressed = interaction.message.id if interaction.message else None
+    for channel_id, message_id in messages:
+        if message_id != pressed:
+            # Where it can be deleted by nobody but who sees it, or is gone already, there is nothing left to do.
+            with contextlib.suppress(MessageGone, DeliveryForbidden):
+                await services.rest.delete_message(channel_id, message_id)
+
+
+_ACTIONS: Final = {
+    "cancel": _cancel,
+    "again": _again,
+    "edit": _edit,
+    "shape": _shape,
+    "details": _details,
+    "delete": _delete,
+}
+
+
+async def setup(bot: Bot) -> None:
+    if bot.services.catalog.image_models:
+        await bot.add_cog(Imagine(bot))

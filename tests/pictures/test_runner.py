@@ -1,0 +1,602 @@
+"""An order's way, with a real database and ledger between the loopback Discord and API."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot.answers.question import Asker
+from bot.errors import CreditsRefused, LineFull, NothingToRepeat, NotPermitted, Overloaded, TooLate, UnknownModel
+from bot.pictures.course import Patience
+from bot.pictures.fetching import Fetcher
+from bot.storage.errors import StorageFailed
+from sandbox.discord.faults import Fault
+from sandbox.minitoolai.picture_script import PictureScript, Served, Turn
+from tests.e2e.house import labels
+from tests.pictures.shop import IMAGE_NANO, Shop, open_shop, words
+
+
+@pytest.fixture
+async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
+    async with open_shop(tmp_path) as opened:
+        yield opened
+
+
+# Delivered
+
+
+async def test_one_picture_is_drawn_delivered_and_paid(shop: Shop) -> None:
+    async with shop.running():
+        order, message = await shop.place()
+        await shop.delivered(message)
+        assert message.attachments[0].description == "Picture drawn by realvision: a lighthouse at dusk"
+        assert "1.5 credits ($0.0015)" in message.text()
+        await shop.until_state(order, "delivered")
+        assert await shop.charge(order) == ("finished", IMAGE_NANO, IMAGE_NANO, 1)
+        assert await shop.holds() == 0
+
+
+async def test_four_pictures_come_as_one_gallery(shop: Shop) -> None:
+    async with shop.running():
+        order, message = await shop.place(count=4)
+        await shop.delivered(message, images=4)
+        await shop.until_state(order, "delivered")
+        assert await shop.charge(order) == ("finished", 4 * IMAGE_NANO, 4 * IMAGE_NANO, 4)
+    assert len(message.attachments) == 4
+
+
+async def test_what_is_drawn_is_shown_with_its_price_and_a_way_out(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(held=True))
+    async with shop.running():
+        _, message = await shop.place()
+        await shop.said(message, "set apart for the picture")
+        assert labels(message) == ["Cancel"]
+
+
+async def test_the_same_interaction_is_one_order_however_often_it_comes(shop: Shop) -> None:
+    async with shop.running():
+        order, message = await shop.order()
+        await asyncio.gather(*(shop.services.pictures.order(order, words) for _ in range(3)))
+        await shop.delivered(message)
+        await shop.until_state(order, "delivered")
+        await shop.services.pictures.order(order, words)
+        assert len(shop.api.pictures) == 1
+
+
+async def test_what_cannot_be_paid_leaves_nothing_behind(shop: Shop) -> None:
+    async with shop.running(DEFAULT_ALLOWANCE="1/day"):
+        order, _ = await shop.order()
+        with pytest.raises(CreditsRefused):
+            await shop.services.pictures.order(order, words)
+        assert await shop.rows("SELECT * FROM picture_orders") == []
+        assert not shop.services.pictures._arriving
+    assert not shop.api.pictures
+
+
+async def test_a_model_that_does_not_exist_is_refused(shop: Shop) -> None:
+    async with shop.running():
+        order, _ = await shop.order(model="no-such-model")
+        with pytest.raises(UnknownModel):
+            await shop.services.pictures.order(order, words)
+        assert await shop.holds() == 0
+
+
+# What the API does
+
+
+async def test_of_two_pictures_one_that_fails_is_not_paid(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(error="no"), PictureScript())
+    async with shop.running():
+        order, message = await shop.place(count=2)
+        await shop.delivered(message)
+        assert "1 of 2 failed, its credits came back. ⚠️ PictureFailed." in message.text()
+        await shop.until_state(order, "delivered")
+        assert await shop.charge(order) == ("finished", IMAGE_NANO, 2 * IMAGE_NANO, 1)
+
+
+async def test_an_order_without_any_picture_is_paid_back_and_says_so(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(error="no"), PictureScript(error="no"))
+    async with shop.running():
+        order, message = await shop.place(count=2)
+        await shop.said(message, "⚠️ PictureFailed. Nothing was charged.")
+        assert labels(message) == ["Again", "Edit", "Delete"]
+        assert await shop.charge(order) == ("failed", 0, 2 * IMAGE_NANO, 0)
+        assert await shop.state(order) == "failed"
+
+
+async def test_a_submission_that_is_turned_down_is_tried_again_and_costs_nobody(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(submit=Turn(status=503)), PictureScript())
+    async with shop.running():
+        order, _ = await shop.place()
+        await shop.until_state(order, "delivered")
+        assert await shop.charge(order) == ("finished", IMAGE_NANO, IMAGE_NANO, 1)
+
+
+async def test_a_submission_whose_answer_is_lost_is_the_providers_due_and_not_the_users(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(answer_lost=True), PictureScript())
+    async with shop.running():
+        order, _ = await shop.place()
+        await shop.until_state(order, "delivered")
+        assert await shop.charge(order) == ("finished", IMAGE_NANO, 2 * IMAGE_NANO, 1)
+
+
+async def test_a_request_that_the_api_refuses_costs_nobody(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(submit=Turn(status=400)))
+    async with shop.running():
+        order, message = await shop.place()
+        await shop.said(message, "ProviderRejected. Nothing was charged.")
+        assert await shop.charge(order) == ("refused", 0, 0, 0)
+
+
+async def test_polls_that_fail_or_cannot_be_read_are_repeated(shop: Shop) -> None:
+    polls = (Turn(status=500), Turn(body="<html>"), Turn(hang_up=True), Turn(status=404))
+    shop.api.script_picture(PictureScript(polls=polls))
+    async with shop.running():
+        order, _ = await shop.place()
+        await shop.until_state(order, "delivered")
+    assert shop.api.pictures[0].polls == len(polls) + 1
+
+
+async def test_a_picture_that_is_not_done_by_its_deadline_is_paid_back(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(held=True))
+    async with shop.running(PICTURE_TIMEOUT_S="10") as services:
+        services.pictures._tools.drawer._timeout_s = 0.2
+        order, message = await shop.place()
+        await shop.said(message, "PictureLate. Nothing was charged.")
+        assert await shop.charge(order) == ("failed", 0, IMAGE_NANO, 0)
+
+
+async def test_what_is_no_picture_is_paid_back(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(serves=Served(body=b"<!doctype html><p>sorry")))
+    async with shop.running():
+        order, message = await shop.place()
+        await shop.said(message, "PictureUnusable. Nothing was charged.")
+        assert await shop.charge(order) == ("failed", 0, IMAGE_NANO, 0)
+
+
+async def test_a_download_that_breaks_is_repeated(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(serves=Served(turn=Turn(status=404))), PictureScript())
+    async with shop.running():
+        order, message = await shop.place(count=2)
+        await shop.until_state(order, "delivered")
+        assert (await shop.charge(order))[3] == 1
+        assert "ProviderFailed" in message.text()
+    assert len(shop.api.pictures[0].downloaded_at) == 3
+
+
+async def test_a_picture_is_made_to_fit_what_discord_takes(shop: Shop) -> None:
+    async with shop.running():
+        order, message = await shop.place(upload_limit_bytes=20_000)
+        await shop.delivered(message)
+        await shop.until_state(order, "delivered")
+    assert message.attachments[0].size <= 20_000
+    assert "made smaller to fit" in message.text()
+
+
+async def test_an_error_that_nobody_foresaw_ends_the_order_and_pays_it_back(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(Fetcher, "fetch", broken)
+    async with shop.running():
+        order, message = await shop.place()
+        await shop.said(message, "RuntimeError. Nothing was charged.")
+        assert await shop.charge(order) == ("failed", 0, IMAGE_NANO, 0)
+
+
+async def test_a_database_that_fails_for_a_moment_loses_no_order(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with shop.running() as services:
+        database = services.pictures._database
+        real, failures = database.write, iter([True, False, True, False, True])
+
+        async def failing(*args: object, **options: object) -> object:
+            if next(failures, False):
+                raise StorageFailed("the disk is full")
+            return await real(*args, **options)  # type: ignore[arg-type]
+
+        order, _ = await shop.order()
+        await services.pictures.order(order, words)
+        monkeypatch.setattr(database, "write", failing)
+        await shop.until_state(order, "delivered")
+        assert await shop.charge(order) == ("finished", IMAGE_NANO, IMAGE_NANO, 1)
+
+
+# What becomes of the message
+
+
+async def test_after_fifteen_minutes_the_bots_own_routes_deliver(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(held=True))
+    async with shop.running():
+        order, message = await shop.place()
+        await shop.said(message, "Drawing your picture.")
+        shop.discord.clock.advance(16 * 60)
+        shop.api.release_pictures()
+        await shop.delivered(message)
+        await shop.until_state(order, "delivered")
+    assert any(r.method == "PATCH" and r.path.endswith(f"/messages/{message.id}") for r in shop.discord.requests)
+    assert not shop.dms()
+
+
+async def test_a_message_that_was_deleted_meanwhile_is_made_up_for_by_a_direct_one(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(held=True))
+    async with shop.running():
+        order, message = await shop.place()
+        await shop.said(message, "Drawing your picture.")
+        shop.discord.world.delete_message(message)
+        shop.api.release_pictures()
+        await shop.until_state(order, "delivered")
+        (dm,) = shop.dms()
+        assert "was deleted" in dm.text()
+        assert len(dm.attachments) == 1
+        assert await shop.charge(order) == ("finished", IMAGE_NANO, IMAGE_NANO, 1)
+        stored = await shop.services.pictures.stored(order.id, by=order.asker.id, at=dm.channel.id)
+        assert stored.messages == ((message.channel.id, message.id), (dm.channel.id, dm.id))
+
+
+async def test_a_channel_that_was_deleted_meanwhile_is_made_up_for_by_a_direct_message(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(held=True))
+    async with shop.running():
+        order, message = await shop.place()
+        await shop.said(message, "Drawing your picture.")
+        shop.discord.world.delete_channel(shop.channel)
+        shop.api.release_pictures()
+        await shop.until_state(order, "delivered")
+    assert len(shop.dms()) == 1
+
+
+async def test_a_private_order_whose_token_has_ended_comes_by_direct_message(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(held=True))
+    async with shop.running():
+        order, message = await shop.place(private=True)
+        await shop.said(message, "Drawing your picture.")
+        shop.discord.clock.advance(16 * 60)
+        shop.api.release_pictures()
+        await shop.until_state(order, "delivered")
+    assert len(shop.dms()) == 1
+
+
+async def test_where_nothing_reaches_the_owner_the_credits_go_back(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(held=True))
+    shop.discord.faults.add(
+        Fault(method="POST", template="/users/@me/channels", times=None, status=403, error_code=50007)
+    )
+    async with shop.running():
+        order, message = await shop.place()
+        await shop.said(message, "Drawing your picture.")
+        shop.discord.world.delete_message(message)
+        shop.api.release_pictures()
+        await shop.until_state(order, "undelivered")
+        assert await shop.charge(order) == ("undelivered", 0, IMAGE_NANO, 0)
+
+
+async def test_a_discord_that_is_away_for_a_moment_gets_the_picture_later(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(held=True))
+    async with shop.running(patience=Patience(route_s=30.0, pause_s=0.05, pause_most_s=0.1)):
+        order, message = await shop.place()
+        await shop.said(message, "Drawing your picture.")
+        away = shop.discord.faults.add(Fault(method="PATCH", template="/webhooks/…", times=6, status=503))
+        shop.api.release_pictures()
+        await shop.delivered(message, timeout_s=20)
+        await shop.until_state(order, "delivered")
+    assert away.hits == 6
+    assert not shop.dms()
+
+
+async def test_a_way_that_stays_shut_is_given_up_for_a_direct_message(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(held=True))
+    async with shop.running():
+        order, message = await shop.place()
+        await shop.said(message, "Drawing your picture.")
+        shop.discord.faults.add(Fault(method="PATCH", times=None, status=503))
+        shop.api.release_pictures()
+        await shop.discord.wait_until(lambda: bool(shop.dms()), timeout_s=25)
+        await shop.until_state(order, "delivered")
+
+
+async def test_an_upload_whose_answer_is_lost_is_delivered_and_paid_once(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(held=True))
+    async with shop.running():
+        order, message = await shop.place()
+        await shop.said(message, "Drawing your picture.")
+        shop.discord.faults.add(Fault(method="PATCH", template="/webhooks/…", carried_out=True, drop=True))
+        shop.api.release_pictures()
+        await shop.until_state(order, "delivered")
+        assert await shop.charge(order) == ("finished", IMAGE_NANO, IMAGE_NANO, 1)
+    assert len(message.attachments) == 1
+
+
+# Cancel, delete, and who may
+
+
+async def test_cancelling_pays_back_and_says_so(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(held=True))
+    async with shop.running() as services:
+        order, message = await shop.place()
+        await shop.said(message, "Drawing your picture.")
+        await services.pictures.cancel(order.id, by=order.asker.id, at=message.channel.id, moderator=False)
+        await shop.said(message, "⏹️ Cancelled. Nothing was charged.")
+        assert await shop.charge(order) == ("cancelled", 0, IMAGE_NANO, 0)
+        with pytest.raises(TooLate):
+            await services.pictures.cancel(order.id, by=order.asker.id, at=message.channel.id, moderator=False)
+
+
+async def test_cancelling_during_the_submission_books_what_the_api_may_have_taken(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(submit=Turn(held=True)))
+    async with shop.running() as services:
+        order, message = await shop.place()
+        await shop.api.wait_for_picture()
+        await services.pictures.cancel(order.id, by=order.asker.id, at=message.channel.id, moderator=False)
+        await shop.said(message, "⏹️ Cancelled. Nothing was charged.")
+        assert await shop.charge(order) == ("cancelled", 0, IMAGE_NANO, 0)
+
+
+async def test_who_did_not_order_cancels_only_as_a_moderator_and_only_there(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(held=True))
+    noam = shop.noam.user.id
+    async with shop.running() as services:
+        order, message = await shop.place()
+        with pytest.raises(NotPermitted):
+            await services.pictures.cancel(order.id, by=noam, at=message.channel.id, moderator=False)
+        with pytest.raises(NothingToRepeat):
+            await services.pictures.cancel(order.id, by=noam, at=message.channel.id + 1, moderator=True)
+        await services.pictures.cancel(order.id, by=noam, at=message.channel.id, moderator=True)
+        assert await shop.state(order) == "cancelled"
+
+
+async def test_a_cancellation_and_a_delivery_cannot_both_win(shop: Shop) -> None:
+    async with shop.running() as services:
+        for _ in range(6):
+            order, message = await shop.place()
+            picture = await shop.api.wait_for_picture()
+            await picture.until(lambda one: bool(one.downloaded_at))
+            try:
+                await services.pictures.cancel(order.id, by=order.asker.id, at=message.channel.id, moderator=False)
+            except TooLate:
+                await shop.delivered(message)
+                await shop.until_state(order, "delivered")
+                assert (await shop.charge(order))[:2] == ("finished", IMAGE_NANO)
+            else:
+                await shop.said(message, "Cancelled.")
+                assert (await shop.charge(order))[:2] == ("cancelled", 0)
+                assert not message.attachments
+
+
+async def test_deleting_an_order_under_way_ends_it_and_forgets_what_was_asked(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(held=True))
+    async with shop.running() as services:
+        order, message = await shop.place()
+        await shop.said(message, "Drawing your picture.")
+        there = await services.pictures.delete(order.id, by=order.asker.id, at=message.channel.id, moderator=False)
+        assert there == ((message.channel.id, message.id),)
+        assert await shop.charge(order) == ("cancelled", 0, IMAGE_NANO, 0)
+        with pytest.raises(NothingToRepeat):
+            await services.pictures.stored(order.id, by=order.asker.id, at=message.channel.id)
+        assert (await shop.rows("SELECT asked FROM picture_orders"))[0]["asked"] == ""
+        shop.api.release_pictures()
+    assert not shop.dms()
+
+
+async def test_deleting_delivered_pictures_keeps_what_was_paid(shop: Shop) -> None:
+    async with shop.running() as services:
+        order, message = await shop.place()
+        await shop.until_state(order, "delivered")
+        await services.pictures.delete(order.id, by=order.asker.id, at=message.channel.id, moderator=False)
+        assert await shop.state(order) == "deleted"
+        assert (await shop.charge(order))[:2] == ("finished", IMAGE_NANO)
+
+
+async def test_a_private_order_is_its_owners_alone(shop: Shop) -> None:
+    async with shop.running() as services:
+        order, message = await shop.place(private=True)
+        await shop.until_state(order, "delivered")
+        stored = await services.pictures.stored(order.id, by=order.asker.id, at=message.channel.id)
+        assert stored.order.picture == order.picture
+        with pytest.raises(NothingToRepeat):
+            await services.pictures.stored(order.id, by=shop.noam.user.id, at=message.channel.id)
+
+
+# The line
+
+
+async def test_what_is_over_a_members_bound_waits_in_line_with_its_place(shop: Shop) -> None:
+    shop.api.picture_answer = lambda _: PictureScript(held=True)
+    async with shop.running(PICTURE_ORDERS_PER_MEMBER="1") as services:
+        first, shown = await shop.place()
+        second, waiting = await shop.place()
+        third, last = await shop.place()
+        await shop.said(waiting, "1st in line")
+        await shop.said(last, "2nd in line")
+        assert len(shop.api.pictures) <= 1
+        await services.pictures.cancel(second.id, by=second.asker.id, at=waiting.channel.id, moderator=False)
+        await shop.said(waiting, "Cancelled. Nothing was charged.")
+        assert await shop.charge(second) == ("cancelled", 0, 0, 0)
+        await shop.said(last, "1st in line")
+        shop.api.release_pictures()
+        await shop.delivered(shown)
+        await shop.delivered(last)
+        await shop.until_state(third, "delivered")
+        assert await shop.state(first) == "delivered"
+
+
+async def test_a_line_that_is_full_takes_no_more(shop: Shop) -> None:
+    shop.api.picture_answer = lambda _: PictureScript(held=True)
+    bounds = {"PICTURE_ORDERS_PER_MEMBER": "1", "PICTURE_LINE_PER_MEMBER": "1", "PICTURE_LINE": "2"}
+    async with shop.running(**bounds) as services:
+        await shop.place()
+        await shop.place()
+        order, _ = await shop.order()
+        asker = Asker(id=order.asker.id, name="Dana")
+        with pytest.raises(LineFull) as own:
+            services.pictures.check("realvision", asker, order.place)
+        with pytest.raises(LineFull):
+            await services.pictures.order(order, words)
+        assert own.value.own
+        assert own.value.limit == 1
+        await shop.place(shop.noam)  # others are not at their bound
+        assert await shop.holds() == 3
+
+
+async def test_who_stops_takes_no_orders(shop: Shop) -> None:
+    async with shop.running() as services:
+        order, _ = await shop.order()
+        await services.pictures.close()
+        with pytest.raises(Overloaded):
+            await services.pictures.order(order, words)
+
+
+# Restarts
+
+
+async def test_an_order_in_line_is_in_line_again_after_a_restart(shop: Shop) -> None:
+    shop.api.picture_answer = lambda _: PictureScript(held=True)
+    async with shop.running(PICTURE_ORDERS_PER_MEMBER="1"):
+        _, first = await shop.place()
+        order, second = await shop.place()
+        _, third = await shop.place()
+        await shop.said(third, "2nd in line")
+    shop.api.release_pictures()
+    async with shop.running(PICTURE_ORDERS_PER_MEMBER="1"):
+        for message in (first, second, third):
+            await shop.delivered(message)
+        await shop.until_state(order, "delivered")
+        assert await shop.charge(order) == ("finished", IMAGE_NANO, IMAGE_NANO, 1)
+
+
+async def test_a_death_during_the_submission_costs_the_operator_and_not_the_user(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(submit=Turn(held=True)), PictureScript())
+    async with shop.running():
+        order, message = await shop.place()
+        await shop.api.wait_for_picture()
+    async with shop.running():
+        await shop.delivered(message)
+        await shop.until_state(order, "delivered")
+        assert await shop.charge(order) == ("finished", IMAGE_NANO, 2 * IMAGE_NANO, 1)
+
+
+async def test_a_job_is_asked_about_again_after_a_restart_and_not_ordered_twice(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(held=True))
+    async with shop.running():
+        order, message = await shop.place()
+        await (await shop.api.wait_for_picture()).until(lambda one: one.polls > 0)
+    shop.api.release_pictures()
+    async with shop.running():
+        await shop.delivered(message)
+        await shop.until_state(order, "delivered")
+        assert await shop.charge(order) == ("finished", IMAGE_NANO, IMAGE_NANO, 1)
+    assert len(shop.api.pictures) == 1
+
+
+async def test_after_a_long_absence_a_picture_is_asked_about_once_before_it_is_given_up(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(held=True))
+    async with shop.running():
+        order, message = await shop.place()
+        await (await shop.api.wait_for_picture()).until(lambda one: one.polls > 0)
+    shop.api.release_pictures()
+    shop.discord.clock.advance(3_600)
+    async with shop.running():
+        await shop.delivered(message)
+        await shop.until_state(order, "delivered")
+
+
+async def test_a_death_during_the_download_loses_nothing(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(serves=Served(turn=Turn(held=True))))
+    async with shop.running():
+        order, message = await shop.place()
+        picture = await shop.api.wait_for_picture()
+        await picture.until(lambda one: bool(one.downloaded_at))
+    shop.api.release_pictures()
+    async with shop.running():
+        await shop.delivered(message)
+        await shop.until_state(order, "delivered")
+        assert await shop.charge(order) == ("finished", IMAGE_NANO, IMAGE_NANO, 1)
+
+
+@pytest.mark.parametrize("carried_out", [True, False])
+async def test_a_death_during_the_upload_delivers_and_charges_once(shop: Shop, carried_out: bool) -> None:
+    shop.api.script_picture(PictureScript(serves=Served(turn=Turn(held=True))))
+    async with shop.running():
+        order, message = await shop.place()
+        picture = await shop.api.wait_for_picture()
+        await picture.until(lambda one: bool(one.downloaded_at))
+        await asyncio.sleep(0)
+        shop.discord.faults.add(
+            Fault(method="PATCH", template="/webhooks/…", times=None, drop=True, carried_out=carried_out, delay_s=0.05)
+        )
+        shop.api.release_pictures()
+        await shop.until_state(order, "uploading")
+        if carried_out:
+            await shop.discord.wait_until(lambda: bool(message.attachments))
+    shop.discord.faults.clear()
+    shown = [one.id for one in message.attachments]
+    async with shop.running():
+        await shop.delivered(message)
+        await shop.until_state(order, "delivered")
+        assert await shop.charge(order) == ("finished", IMAGE_NANO, IMAGE_NANO, 1)
+    if carried_out:
+        assert [one.id for one in message.attachments] == shown, "what had arrived was not sent again"
+
+
+async def test_a_death_after_a_direct_message_sends_no_second_one(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(held=True))
+    async with shop.running():
+        order, message = await shop.place()
+        await shop.said(message, "Drawing your picture.")
+        shop.discord.world.delete_message(message)
+        shop.discord.faults.add(
+            Fault(method="POST", template="/channels/…/messages", times=None, drop=True, carried_out=True)
+        )
+        shop.api.release_pictures()
+        await shop.discord.wait_until(lambda: bool(shop.dms()))
+    shop.discord.faults.clear()
+    shop.discord.clock.advance(10 * 60)  # Discord has forgotten the nonce
+    async with shop.running():
+        await shop.until_state(order, "delivered")
+        assert await shop.charge(order) == ("finished", IMAGE_NANO, IMAGE_NANO, 1)
+    assert len(shop.dms()) == 1
+
+
+async def test_an_end_that_a_death_left_unsaid_is_said_at_the_next_start(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(held=True))
+    async with shop.running() as services:
+        order, message = await shop.place()
+        await shop.said(message, "Drawing your picture.")
+        shop.discord.faults.add(Fault(method="PATCH", times=None, status=503))
+        await services.pictures.cancel(order.id, by=order.asker.id, at=message.channel.id, moderator=False)
+    shop.discord.faults.clear()
+    async with shop.running():
+        await shop.said(message, "⏹️ Cancelled. Nothing was charged.")
+        await shop.until("SELECT 1 FROM picture_orders WHERE untold IS NULL")
+        assert (await shop.rows("SELECT interaction_token FROM picture_orders"))[0]["interaction_token"] == ""
+        assert await shop.charge(order) == ("cancelled", 0, IMAGE_NANO, 0)
+
+
+async def test_nothing_starts_before_discord_is_ready(shop: Shop) -> None:
+    async with shop.running(resumed=False) as services:
+        order, message = await shop.place()
+        assert await shop.state(order) == "waiting"
+        await services.pictures.resume(words)
+        await shop.delivered(message)
+
+
+async def test_estimates_outlive_a_restart(shop: Shop) -> None:
+    async with shop.running():
+        order, _ = await shop.place()
+        await shop.until_state(order, "delivered")
+    async with shop.running() as services:
+        assert services.pictures._tools.drawer.expected_s(order) is not None
+
+
+async def test_hundreds_are_open_at_once(shop: Shop) -> None:
+    shop.api.picture_answer = lambda _: PictureScript(held=True)
+    bounds = {"PICTURE_ORDERS_PER_MEMBER": "100", "PICTURE_ORDERS_PER_SERVER": "1000"}
+    async with shop.running(**bounds):
+        placed = await asyncio.gather(*(shop.place() for _ in range(60)))
+        await shop.discord.wait_until(lambda: len(shop.api.pictures) == 60)
+        shop.api.release_pictures()
+        for order, message in placed:
+            await shop.delivered(message, timeout_s=30)
+            await shop.until_state(order, "delivered")
+        assert await shop.holds() == 0
