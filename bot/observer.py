@@ -28,23 +28,6 @@ class Observer:
     def failed(self, cause: str) -> None:
         """An error came to the one door; `cause` is its class in `bot.errors`, or `unexpected`."""
 
-    # Money
-
-    def charged(
-        self,
-        *,
-        kind: str,
-        model: str,
-        ending: str,
-        user_nano: int,
-        provider_nano: int,
-        prompt_tokens: int,
-        completion_tokens: int,
-        images: int,
-        took_s: float,
-    ) -> None:
-        """A charge is on disk, `took_s` after its request began. `ending` is the ledger's reason. Nano-dollars."""
-
     # Discord
 
     def interaction_acknowledged(self, after_s: float) -> None:

@@ -30,7 +30,8 @@ from bot.answers.journey import (
     reason_of,
 )
 from bot.answers.live import Live
-from bot.answers.records import Records, begin
+from bot.answers.records import Records, asked_at, begin
+from bot.answers.stopwatch import Stopwatch
 from bot.answers.tokens import TokenCounter, image_tokens
 from bot.credits.ledger import Ledger
 from bot.credits.notices import used_notice
@@ -49,6 +50,7 @@ from bot.errors import (
 from bot.minitoolai.chat import ChatRequest, Finished, TextDelta, Usage
 from bot.minitoolai.client import MiniToolAI
 from bot.money import CreditUnit, NanoDollars
+from bot.observer import SILENT, Observer
 from bot.settings import Settings
 from bot.wordlist import Masker
 
@@ -79,7 +81,9 @@ class Conversation:
         counter: TokenCounter,
         records: Records,
         now: Callable[[], float],
+        observer: Observer = SILENT,
     ) -> None:
+        self._observer = observer
         self._settings = settings
         self._api = api
         self._ledger = ledger
@@ -153,6 +157,7 @@ class Conversation:
         answer_id = prepared.job.question.id
         stop = replace(button("stop", answer_id, "Stop", "⏹️"), style="danger")
         remembered = False
+        stopwatch = Stopwatch(self._observer, asked_at=asked_at(answer_id).timestamp(), now=self._now)
         try:
             async with (
                 Live(
@@ -161,11 +166,13 @@ class Conversation:
                     stop=stop,
                     heading=heading_of(prepared.job),
                     note_messages=partial(self._records.note_messages, prepared.job),
+                    note_shown=stopwatch.shown,
                 ) as live,
                 _closed_on_failure(live, answer_id),
             ):
                 live.attach(prepared.uploads)
-                await self._listen(prepared, heard, live, running)
+                await self._listen(prepared, heard, live, running, stopwatch)
+                stopwatch.said()
                 result = self._result(prepared, heard, running, words)
                 live.check()
                 # What is being read is paid and remembered before its last edit, so that its buttons, and the next
@@ -180,6 +187,7 @@ class Conversation:
                     notice=result.notice,
                     torn=result.ending not in WHOLE,
                 )
+                stopwatch.whole()
                 if not begun_to_show:
                     remembered = await self._records.settle(prepared, result, charge)
             await self._records.place(prepared, result, sent, remembered=remembered)
@@ -188,7 +196,9 @@ class Conversation:
             raise
         log.info("answered (%s) by %s, %d + %d tokens", result.ending, prepared.model.id, *_counts(result.usage))
 
-    async def _listen(self, prepared: Prepared, heard: Heard, live: Live, running: Running) -> None:
+    async def _listen(
+        self, prepared: Prepared, heard: Heard, live: Live, running: Running, stopwatch: Stopwatch
+    ) -> None:
         """Pull the stream to its end, a halt, or an error of the API's, which is part of what was heard."""
         if running.halted:
             return
@@ -214,6 +224,7 @@ class Conversation:
                         silence.cancel()
                         say(masker.feed(event.text))
                     elif isinstance(event, Finished):
+                        stopwatch.said()
                         heard.finish_reason = event.reason
                         running.scope.reschedule(loop.time() + USAGE_WAIT_S)
                     else:

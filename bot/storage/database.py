@@ -21,6 +21,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 import aiosqlite
 
 from bot.errors import SettingsError
+from bot.observer import SILENT, Observer
 from bot.storage.errors import ConstraintBroken, StorageBusy, StorageClosed, StorageFailed
 from bot.storage.lock import sole_process
 from bot.storage.migrate import MIGRATIONS, migrate, read_migrations
@@ -68,9 +69,16 @@ class Tx(Protocol):
         """Every row; a statement that may find many bounds itself with LIMIT."""
         ...
 
+    def announce(self, fact: object) -> None:
+        """Have `fact` told, once this transaction is safely on disk, to whoever opened the database."""
+        ...
+
 
 Operation = Callable[[Tx], Awaitable[T]]
 """What runs in a transaction. It speaks to the database only: while it waits, every other writer waits with it."""
+
+Hear = Callable[[object], None]
+"""Takes what transactions announce."""
 
 
 class _SqliteTx:
@@ -79,6 +87,7 @@ class _SqliteTx:
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
         self._open = True
+        self.announced: list[object] = []
 
     async def execute(self, sql: str, params: Sequence[Value] = ()) -> int:
         with self._translated():
@@ -92,6 +101,9 @@ class _SqliteTx:
     async def fetch_all(self, sql: str, params: Sequence[Value] = ()) -> list[Row]:
         with self._translated():
             return list(await self._connection.execute_fetchall(sql, params))
+
+    def announce(self, fact: object) -> None:
+        self.announced.append(fact)
 
     def close(self) -> None:
         """From now on every use is refused: outside its transaction a statement would commit by itself."""
@@ -189,7 +201,18 @@ class Database:
     An operation must not call `write` of the same database: it would wait for itself until the deadline.
     """
 
-    def __init__(self, writer: aiosqlite.Connection, put_off: _PutOff, reader: aiosqlite.Connection) -> None:
+    def __init__(
+        self,
+        writer: aiosqlite.Connection,
+        put_off: _PutOff,
+        reader: aiosqlite.Connection,
+        *,
+        observer: Observer = SILENT,
+        hear: Hear = lambda _: None,
+    ) -> None:
+        self._observer = observer
+        self._hear = hear
+        self._writing: asyncio.Task[None] | None = None
         self._writer = writer
         self._put_off = put_off
         self._reader = reader
@@ -199,9 +222,12 @@ class Database:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, *, migrations: Path = MIGRATIONS) -> AsyncIterator["Database"]:
+    async def open(
+        cls, url: str, *, migrations: Path = MIGRATIONS, observer: Observer = SILENT, hear: Hear = lambda _: None
+    ) -> AsyncIterator["Database"]:
         """The database at `url`, its schema brought up to date; folder and file are made when missing.
 
+        `hear` is called with every fact that a transaction announced, after its commit; it must not block or raise.
         Leaving the block finishes the operations already accepted, then closes.
 
         Raises:
@@ -223,9 +249,27 @@ class Database:
                 await reader.execute("PRAGMA query_only = ON")
             except sqlite3.Error as error:
                 raise StorageFailed(f"{path}: {error}") from error
-            database = cls(writer, put_off, reader)
+            database = cls(writer, put_off, reader, observer=observer, hear=hear)
             await stack.enter_async_context(database._running())
             yield database
+
+    @property
+    def waiting(self) -> int:
+        """How many writes wait for their turn."""
+        return self._queue.qsize()
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether the writer is there to take them."""
+        return self._writing is not None and not self._writing.done()
+
+    async def check(self, *, timeout_s: float) -> None:
+        """Read a row of a table that is always there.
+
+        Raises:
+            StorageError: it could not be read, or not in time.
+        """
+        await self.read(lambda tx: tx.fetch_one("SELECT MAX(number) FROM schema_version"), timeout_s=timeout_s)
 
     async def write(self, operation: Operation[T], *, timeout_s: float = DEADLINE_S) -> T:
         """Run `operation` in a transaction and return its result once that is safely on disk.
@@ -245,9 +289,11 @@ class Database:
         await self._enqueue(waiting, deadline)
         alarm = loop.call_at(deadline, waiting.expire)
         try:
-            return await waiting.result
+            result = await waiting.result
         finally:
             alarm.cancel()
+        self._observer.write_waited(loop.time() - deadline + timeout_s)
+        return result
 
     async def read(self, operation: Operation[T], *, timeout_s: float = DEADLINE_S) -> T:
         """Run `operation` on one unchanging state of what has been committed; it cannot write.
@@ -295,7 +341,7 @@ class Database:
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
         """Own the writer's task: it works off what was accepted, within a limit, before it goes."""
-        task = asyncio.create_task(self._write_groups(), name="database writer")
+        task = self._writing = asyncio.create_task(self._write_groups(), name="database writer")
         try:
             yield
         finally:
@@ -353,16 +399,21 @@ class Database:
         return group, True
 
     async def _run_group(self, group: list[_Waiting[Any]]) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         await self._writer.execute("BEGIN IMMEDIATE")
         results = [await self._run_one(waiting) for waiting in group]
         await self._writer.execute("COMMIT")
+        self._observer.group_committed(len(group), loop.time() - began)
         for waiting, result in zip(group, results, strict=True):
             if isinstance(result, _Failure):
                 waiting.fail(result.error)
-            else:
-                waiting.succeed(result)
+                continue
+            for fact in result.announced:
+                self._hear(fact)
+            waiting.succeed(result.value)
 
-    async def _run_one(self, waiting: _Waiting[T]) -> "T | _Failure":
+    async def _run_one(self, waiting: _Waiting[T]) -> "_Success[T] | _Failure":
         """One operation in its savepoint: its value, or the error with which it was rolled back alone.
 
         Raises:
@@ -373,7 +424,8 @@ class Database:
         tx = _SqliteTx(self._writer)
         try:
             async with asyncio.timeout(OPERATION_LIMIT_S) as limit:
-                result: T | _Failure = await waiting.operation(tx)
+                value = await waiting.operation(tx)
+            result: _Success[T] | _Failure = _Success(value, tx.announced)
         except asyncio.CancelledError as error:
             if _being_cancelled():
                 raise
@@ -394,6 +446,12 @@ class Database:
                 await self._writer.execute("ROLLBACK")
             except sqlite3.Error:
                 _log.exception("the rollback failed")
+
+
+@dataclass(frozen=True, slots=True)
+class _Success(Generic[T]):
+    value: T
+    announced: Sequence[object]
 
 
 @dataclass(frozen=True, slots=True)
