@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -26,16 +27,20 @@ from bot.answers.tokens import TokenCounter
 from bot.catalog import Catalog, ChatModel
 from bot.client import Bot, redirect
 from bot.credits.allowances import Allowances
+from bot.credits.charges import log_charge
 from bot.credits.ledger import Ledger
 from bot.credits.policy import OperatorLimits
 from bot.credits.reports import Reports
-from bot.credits.values import CeilingNotice
+from bot.credits.values import CeilingNotice, Entry
 from bot.delivery.limits import Limiter
 from bot.delivery.rest import DiscordRest
+from bot.delivery.tracing import discord_trace
 from bot.errors import SettingsError, UnknownModel
 from bot.guilds import Guilds
 from bot.minitoolai.client import MiniToolAI, RetryPolicy, Timeouts
 from bot.money import CreditUnit, as_dollars
+from bot.ops.health import Health, LoopLag, Shard, serving
+from bot.ops.metrics import Metrics
 from bot.ops.plotter import Plotter
 from bot.pictures.course import Patience, Tools
 from bot.pictures.drawing import Drawer
@@ -49,6 +54,7 @@ from bot.pictures.service import Pictures
 from bot.remembered import Remembered
 from bot.settings import Settings
 from bot.storage.database import Database
+from bot.storage.errors import StorageError
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +64,9 @@ CLOSE_S: Final = 5.0
 
 DELIVERIES_AT_ONCE: Final = 8
 """How many orders have their pictures' files in memory at a time."""
+
+HOLDS_S: Final = 2.0
+"""How long the metrics wait for the number of open holds."""
 
 NOTICES_LIMIT: Final = 100
 """How many words for the operator wait for a connection to Discord."""
@@ -82,6 +91,9 @@ class Services:
     charts: Plotter
     notices: asyncio.Queue[CeilingNotice]
     remembered: Remembered
+    api: MiniToolAI
+    database: Database
+    metrics: Metrics
 
 
 @asynccontextmanager
@@ -99,9 +111,12 @@ async def open_services(
     catalog = Catalog.load(settings.catalog_file)
     default_model = _default_model(settings, catalog)
     limits, unit = OperatorLimits.load(settings), CreditUnit(nano=settings.credit_nano)
+    metrics = Metrics()
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(Database.open(settings.database_url))
-        api = await stack.enter_async_context(_api(settings))
+        database = await stack.enter_async_context(
+            Database.open(settings.database_url, observer=metrics, hear=partial(_hear, metrics))
+        )
+        api = await stack.enter_async_context(_api(settings, metrics))
         session = await stack.enter_async_context(
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar())
         )
@@ -109,7 +124,11 @@ async def open_services(
         counter = TokenCounter()
         await asyncio.to_thread(counter.load)
         rest = DiscordRest(
-            api_url=settings.discord_api_url, token=settings.discord_token, session=session, limiter=Limiter()
+            api_url=settings.discord_api_url,
+            token=settings.discord_token,
+            session=session,
+            limiter=Limiter(),
+            observer=metrics,
         )
         notices: asyncio.Queue[CeilingNotice] = asyncio.Queue(NOTICES_LIMIT)
         ledger = Ledger(
@@ -152,6 +171,7 @@ async def open_services(
                 counter=counter,
                 records=Records(database),
                 now=now,
+                observer=metrics,
             ),
         )
         yield Services(
@@ -170,10 +190,20 @@ async def open_services(
             charts=charts,
             notices=notices,
             remembered=Remembered(database),
+            api=api,
+            database=database,
+            metrics=metrics,
         )
 
 
-def _api(settings: Settings) -> MiniToolAI:
+def _hear(metrics: Metrics, fact: object) -> None:
+    """What transactions announce, once it is on disk."""
+    if isinstance(fact, Entry):
+        metrics.charged(fact)
+        log_charge(fact)
+
+
+def _api(settings: Settings, metrics: Metrics) -> MiniToolAI:
     return MiniToolAI(
         settings.minitoolai_api_url,
         settings.minitoolai_api_key,
@@ -184,6 +214,7 @@ def _api(settings: Settings) -> MiniToolAI:
             answer_s=settings.chat_total_timeout_s,
         ),
         retry=RetryPolicy(attempts=settings.chat_retries + 1),
+        observer=metrics,
     )
 
 
@@ -289,11 +320,14 @@ async def open_bot(settings: Settings, *, now: Callable[[], float] = time.time) 
         SettingsError, StorageError, DeliveryError: what `open_services` and `redirect` raise.
     """
     await redirect(settings.discord_api_url)
-    async with open_services(settings, now=now) as services:
-        bot = Bot(services)
+    async with open_services(settings, now=now) as services, AsyncExitStack() as stack:
+        trace = discord_trace(services.metrics, api_url=settings.discord_api_url, now=now)
+        bot = Bot(services, http_trace=trace)
+        health = await _watch(stack, services, bot.gateway)
         try:
             yield bot
         finally:
+            health.stopping = True
             services.pictures.turn_away()
             await services.answers.close(grace_s=settings.shutdown_grace_s)
             await services.pictures.close()
@@ -302,6 +336,49 @@ async def open_bot(settings: Settings, *, now: Callable[[], float] = time.time) 
                     await bot.close()
             except TimeoutError:
                 log.warning("Discord was not left properly within %g s", CLOSE_S)
+
+
+async def _watch(stack: AsyncExitStack, services: Services, gateway: Callable[[], tuple[Shard, ...]]) -> Health:
+    """Measure, and tell over HTTP where the operator wants it.
+
+    Raises:
+        SettingsError: HEALTH_ADDRESS cannot be listened at. The operator asked to be told: no bot goes unwatched then.
+    """
+    metrics, database, circuit = services.metrics, services.database, services.api.circuit
+    lag = LoopLag(metrics)
+    await stack.enter_async_context(lag.watching())
+    metrics.watch(
+        open_answers=lambda: services.answers.open_count,
+        drawing_orders=lambda: services.pictures.drawing_count,
+        waiting_orders=lambda: services.pictures.waiting_count,
+        circuit_open=lambda: circuit.is_open,
+        database_queue=lambda: database.waiting,
+        gateway_latency_s=lambda: max(
+            (one.latency_s for one in gateway() if math.isfinite(one.latency_s)), default=math.nan
+        ),
+        shards=lambda: len(gateway()),
+        shards_up=lambda: sum(shard.up for shard in gateway()),
+    )
+    health = Health(
+        lag=lag,
+        writer_alive=lambda: database.is_writing,
+        read_database=lambda within_s: database.check(timeout_s=within_s),
+        shards=gateway,
+        circuit_open=lambda: circuit.is_open,
+        metrics=metrics,
+    )
+    if (address := services.settings.health_address) is not None:
+        refresh = partial(_count_holds, services)
+        port = await stack.enter_async_context(serving(address, health, metrics, refresh=refresh))
+        log.info("telling how I am on %s, port %d: /healthz, /readyz, /metrics", address.host, port)
+    return health
+
+
+async def _count_holds(services: Services) -> None:
+    try:
+        services.metrics.note_open_holds(await services.ledger.open_holds(timeout_s=HOLDS_S))
+    except StorageError:
+        services.metrics.note_open_holds(math.nan)  # rather unknown than wrong
 
 
 async def run(settings: Settings) -> None:

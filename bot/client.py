@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import hashlib
 import logging
+import math
 import secrets
+import time
 import zlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +19,8 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.errors import BotError, DeliveryError, DeliveryUnavailable, SettingsError
+from bot.ops.health import Shard
+from bot.ops.logging import log_context
 from bot.storage.errors import StorageError
 
 if TYPE_CHECKING:
@@ -152,6 +156,11 @@ def _fingerprint(ours: Sequence[Mapping[str, Any]], theirs: Sequence[Mapping[str
     return hashlib.sha256(content).hexdigest()
 
 
+def _cause(error: BaseException) -> str:
+    """A label for an error that has words. Libraries' own classes are too many."""
+    return type(error).__name__ if isinstance(error, BotError) else "other"
+
+
 class Tree(app_commands.CommandTree["Bot"]):
     """Sends whatever a command raises to the one door."""
 
@@ -182,6 +191,7 @@ class Bot(commands.AutoShardedBot):
             **options,
         )
         self.services = services
+        self._shards_up: set[int] = set()
         live_through_malformed_payloads()
         parsers = self._connection.parsers
         parsers["READY"] = _readable_or_over(parsers["READY"])
@@ -231,6 +241,39 @@ class Bot(commands.AutoShardedBot):
         await self.services.remembered.put(COMMANDS, _fingerprint(payload, made))
         log.info("registered %d commands", len(made))
 
+    # The gateway
+
+    async def on_shard_connect(self, shard_id: int) -> None:
+        self._shards_up.add(shard_id)
+        self.services.metrics.gateway("ready")
+
+    async def on_shard_resumed(self, shard_id: int) -> None:
+        self._shards_up.add(shard_id)
+        self.services.metrics.gateway("resumed")
+
+    async def on_shard_disconnect(self, shard_id: int) -> None:
+        if shard_id in self._shards_up:  # discord.py tells of one loss up to twice
+            self._shards_up.discard(shard_id)
+            self.services.metrics.gateway("lost")
+
+    def gateway(self) -> tuple[Shard, ...]:
+        """Every shard there should be, one while their number is not known."""
+        return tuple(self._shard(number) for number in self.shard_ids or range(self.shard_count or 1))
+
+    def _shard(self, number: int) -> Shard:
+        shard = self.get_shard(number)
+        if shard is None:
+            return Shard(up=False, latency_s=math.nan, acknowledged_ago_s=None, heartbeat_every_s=None)
+        # discord.py tells nobody when it last heard Discord's heart.
+        socket = shard._parent.ws  # noqa: SLF001
+        beating = socket._keep_alive  # noqa: SLF001
+        return Shard(
+            up=number in self._shards_up and not shard.is_closed(),
+            latency_s=shard.latency,
+            acknowledged_ago_s=time.perf_counter() - beating._last_ack if beating is not None else None,  # noqa: SLF001
+            heartbeat_every_s=beating.interval if beating is not None else None,
+        )
+
     async def on_message(self, message: discord.Message, /) -> None:
         """Text commands do not exist here; the cogs listen for mentions themselves."""
 
@@ -261,6 +304,10 @@ class Bot(commands.AutoShardedBot):
         `loading` says that the reply still shows nothing: then the words are its content. Discord lets few further
         messages through in a channel, 30 a minute, and so many may be refused at once.
         """
+        with log_context(request_id=interaction.id):
+            await self._report(interaction, error, loading=loading)
+
+    async def _report(self, interaction: discord.Interaction["Bot"], error: BaseException, *, loading: bool) -> None:
         words = self.words_for(error)
         try:
             with already_acknowledged():
@@ -278,7 +325,9 @@ class Bot(commands.AutoShardedBot):
 
     def words_for(self, error: BaseException) -> str:
         """A sentence for people. What nobody foresaw is logged with its traceback under the reference it names."""
-        if (words := self.explain(error)) is not None:
+        words = self.explain(error)
+        self.services.metrics.failed(_cause(error) if words is not None else "unexpected")
+        if words is not None:
             if isinstance(error, BotError):
                 log.info("told the asker: %s", type(error).__name__)
             return words

@@ -32,6 +32,17 @@ _PERSONA: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen. Port 0 leaves the choice to the system."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """Everything the operator decides, checked. `VARIABLES` explains each field; secrets are kept out of `repr`."""
@@ -79,6 +90,7 @@ class Settings:
     operator_user_id: int | None
     log_level: LogLevel
     log_format: LogFormat
+    health_address: Address | None
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -248,6 +260,13 @@ def _allowance(text: str) -> str:
     if not re.fullmatch(r"unlimited|none|[0-9][0-9,.]*/(day|week|month|once)", written):
         raise ValueError(f"must be credits a day, week or month, or once (100/day), unlimited, or none, not {text!r}")
     return written
+
+
+def _address(text: str) -> Address:
+    found = re.fullmatch(r"(?:\[(?P<six>[0-9a-fA-F:]+)\]|(?P<host>[A-Za-z0-9.-]+)):(?P<port>[0-9]{1,5})", text)
+    if found is None or int(found["port"]) > 65_535:
+        raise ValueError(f"must be a host and a port such as 127.0.0.1:8080 or [::1]:8080, not {text!r}")
+    return Address(found["six"] or found["host"], int(found["port"]))
 
 
 def _snowflake(text: str) -> int:
@@ -619,7 +638,29 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         default="human",
         help="How log lines look: human, or json with one object a line.",
     ),
+    Variable(
+        name="HEALTH_ADDRESS",
+        field="health_address",
+        parse=_address,
+        default="",
+        help="Where the bot tells how it is, over HTTP, such as 127.0.0.1:8080: /healthz, /readyz, and /metrics for "
+        "Prometheus. They show no secret and nobody's words, but are for you alone: do not open the port to the world. "
+        "Unset, nobody listens.",
+    ),
 )
+
+
+def read_one(name: str, environ: Mapping[str, str]) -> object:
+    """One variable's value, for whoever needs neither token nor key.
+
+    Raises:
+        SettingsError: it is missing or wrong.
+    """
+    [variable] = [variable for variable in VARIABLES if variable.name == name]
+    try:
+        return variable.read(environ)
+    except ValueError as problem:
+        raise SettingsError([f"{name} {problem}"]) from problem
 
 
 def example() -> str:

@@ -170,6 +170,11 @@ class Answers:
             raise NotPermitted("the person who asked")
         return record
 
+    @property
+    def open_count(self) -> int:
+        """How many answers are being given."""
+        return len(self._running)
+
     def is_open(self, answer_id: int) -> bool:
         """Whether the answer is being given right now, by this process."""
         return answer_id in self._running

@@ -46,7 +46,7 @@ Read = Callable[[], float]
 class Metrics(Observer):
     """The counters of one bot, in a registry of their own. For its event loop alone."""
 
-    def __init__(self, *, version: str = "0", clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         """`clock` gives unix seconds."""
         self.registry: Final = CollectorRegistry()
         self.api_succeeded_at: float | None = None
@@ -59,7 +59,6 @@ class Metrics(Observer):
         self._make_discord_metrics()
         self._make_api_metrics()
         self._make_machine_metrics()
-        self._gauge("info", "1, with the version of the bot.", ("version",)).labels(version).set(1)
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format, `CONTENT_TYPE`. Takes some milliseconds."""
@@ -74,6 +73,7 @@ class Metrics(Observer):
         circuit_open: Read,
         database_queue: Read,
         gateway_latency_s: Read,
+        shards: Read,
         shards_up: Read,
     ) -> None:
         """What is read anew at each scrape. `gateway_latency_s` is that of the slowest shard."""
@@ -85,15 +85,12 @@ class Metrics(Observer):
         self._gauge("database_queue_operations", "Writes that wait for their turn.").set_function(database_queue)
         latency = self._gauge("gateway_latency_seconds", "From a heartbeat to its answer, of the slowest shard.")
         latency.set_function(gateway_latency_s)
+        self._gauge("gateway_shards", "Shards that the bot has.").set_function(shards)
         self._gauge("gateway_shards_up", "Shards whose session is established.").set_function(shards_up)
 
     def note_open_holds(self, number: float) -> None:
         """How many requests are on hold in the ledger; NaN where it could not be read."""
         self._open_holds.set(number)
-
-    def note_shards(self, number: int) -> None:
-        """How many shards there should be."""
-        self._shards.set(number)
 
     # Answers
 
@@ -115,13 +112,15 @@ class Metrics(Observer):
         """A charge is on disk."""
         kind, model, reason = entry.kind or OTHER, entry.model or OTHER, entry.reason
         self._requests.labels(kind, model, reason).inc()
-        self._tokens.labels(model, "prompt").inc(entry.prompt_tokens)
-        self._tokens.labels(model, "completion").inc(entry.completion_tokens)
-        self._images.labels(model).inc(entry.images)
         self._paid.labels(kind, model).inc(entry.user_nano)
         self._provider.labels(kind, model).inc(entry.provider_nano)
         self._lost.labels(kind, reason).inc(max(entry.provider_nano - entry.user_nano, 0))
-        if entry.kind == "image" and reason != "crashed":  # that one ended when the bot was started again
+        if entry.kind == "chat":
+            self._tokens.labels(model, "prompt").inc(entry.prompt_tokens)
+            self._tokens.labels(model, "completion").inc(entry.completion_tokens)
+            return
+        self._images.labels(model).inc(entry.images)
+        if reason != "crashed":  # that one ended when the bot was started again
             took_s = (entry.written_at - entry.asked_at).total_seconds()
             self._picture_time.labels(model, reason).observe(max(took_s, 0.0))
 
@@ -216,7 +215,6 @@ class Metrics(Observer):
             "discord_rate_limit_wait_seconds", "Wait for leave to send, by urgency.", REQUEST_S, ("urgency",)
         )
         self._gateway = self._counter("gateway_events_total", "Sessions begun, resumed, connections lost.", ("event",))
-        self._shards = self._gauge("gateway_shards", "Shards that the bot has.")
 
     def _make_api_metrics(self) -> None:
         self._api_requests = self._counter(

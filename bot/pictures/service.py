@@ -68,6 +68,16 @@ class Pictures:
         self._resumed = False
         self._closing = False
 
+    @property
+    def drawing_count(self) -> int:
+        """How many orders are under way."""
+        return len(self._runner.running)
+
+    @property
+    def waiting_count(self) -> int:
+        """How many orders wait in line."""
+        return len(self._runner.waiting)
+
     # Orders
 
     def check(self, model: str, asker: Asker, place: Place) -> None:
