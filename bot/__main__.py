@@ -1,4 +1,4 @@
-"""The command line: `python -m bot` serves; `python -m bot ledger …` looks at the books."""
+"""The command line: `python -m bot` serves; its subcommands look at the books, copy the database, and ask how it is."""
 
 import argparse
 import asyncio
@@ -12,8 +12,10 @@ import aiohttp
 from bot.app import run
 from bot.credits import commands as ledger
 from bot.errors import BotError, SettingsError
+from bot.ops import probe
 from bot.ops.logging import configure
 from bot.settings import Settings, environment
+from bot.storage import commands as storage
 
 log = logging.getLogger("bot")
 
@@ -24,11 +26,20 @@ def main() -> int:
         prog="python -m bot",
         description="Serves the bot on Discord. Settings come from the environment and from .env; see .env.example.",
     )
-    ledger.add_parser(parser.add_subparsers(dest="command", title="instead of serving"))
+    commands = parser.add_subparsers(dest="command", title="instead of serving")
+    ledger.add_parser(commands)
+    storage.add_parsers(commands)
+    commands.add_parser("health", help="ask the running bot whether it is ready; exit code 1 where it is not")
     arguments = parser.parse_args()
-    if arguments.command == "ledger":
-        return ledger.run(arguments, environment())
-    return serve()
+    match arguments.command:
+        case "ledger":
+            return ledger.run(arguments, environment())
+        case "backup" | "restore":
+            return storage.run(arguments, environment())
+        case "health":
+            return probe.run(environment())
+        case _:
+            return serve()
 
 
 def serve() -> int:
