@@ -51,6 +51,10 @@ from bot.pictures.line import LineLimits
 from bot.pictures.polling import PollGate
 from bot.pictures.runner import Runner
 from bot.pictures.service import Pictures
+from bot.privacy.erasing import Eraser
+from bot.privacy.retention import Housekeeper
+from bot.privacy.retention import Limits as RetentionLimits
+from bot.privacy.service import Privacy
 from bot.remembered import Remembered
 from bot.settings import Settings
 from bot.storage.database import Database
@@ -91,6 +95,7 @@ class Services:
     charts: Plotter
     notices: asyncio.Queue[CeilingNotice]
     remembered: Remembered
+    privacy: Privacy
     api: MiniToolAI
     database: Database
     metrics: Metrics
@@ -150,6 +155,9 @@ async def open_services(
         stack.push_async_callback(pictures.close)
         await ledger.adopt(await pictures.load())
         await _resolve_crashed(ledger, now)
+        privacy = await stack.enter_async_context(
+            _privacy(settings=settings, database=database, pictures=pictures, limits=limits, now=now)
+        )
         answers = Answers(
             settings=settings,
             database=database,
@@ -190,6 +198,7 @@ async def open_services(
             charts=charts,
             notices=notices,
             remembered=Remembered(database),
+            privacy=privacy,
             api=api,
             database=database,
             metrics=metrics,
@@ -280,6 +289,27 @@ def _pictures(
         tools=tools,
         runner=Runner(tools, limits),
     )
+
+
+@asynccontextmanager
+async def _privacy(
+    *,
+    settings: Settings,
+    database: Database,
+    pictures: Pictures,
+    limits: OperatorLimits,
+    now: Callable[[], float],
+) -> AsyncIterator[Privacy]:
+    """What is kept of people, with the job that forgets at work."""
+    kept = RetentionLimits(
+        memory=settings.retention_days, orders=settings.picture_order_days, grace=settings.guild_grace_days
+    )
+    eraser = Eraser(database, limits=limits, now=now)
+    housekeeper = Housekeeper(database, url=settings.database_url, limits=kept, eraser=eraser, now=now)
+    async with housekeeper.running():
+        yield Privacy(
+            database=database, pictures=pictures, eraser=eraser, housekeeper=housekeeper, limits=kept, now=now
+        )
 
 
 async def _resolve_crashed(ledger: Ledger, now: Callable[[], float]) -> None:

@@ -39,6 +39,7 @@ EXTENSIONS: Final = (
     "cogs.usage",
     "cogs.quota",
     "cogs.settings",
+    "cogs.privacy",
     "cogs.help",
     "cogs.operator",
 )

@@ -88,6 +88,9 @@ class Settings:
     server_monthly_ceiling_nano: NanoDollars | None
     min_answer_tokens: int
     operator_user_id: int | None
+    retention_days: int
+    picture_order_days: int
+    guild_grace_days: int
     log_level: LogLevel
     log_format: LogFormat
     health_address: Address | None
@@ -623,6 +626,33 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         parse=_snowflake,
         default="",
         help="Your own Discord user id: who hears at 80 % and at 100 % of a monthly ceiling. Unset, only the log does.",
+    ),
+    Variable(
+        name="RETENTION_DAYS",
+        field="retention_days",
+        parse=_whole(0, 3_650),
+        default="180",
+        unit="days",
+        help="How long questions and answers are remembered, and the buttons below answers work. A server's admins can "
+        "choose less, with /settings retention; 0 keeps them for ever.",
+    ),
+    Variable(
+        name="PICTURE_ORDER_DAYS",
+        field="picture_order_days",
+        parse=_whole(0, 3_650),
+        default="730",
+        unit="days",
+        help="The same for orders of pictures, which hold what was asked for. What a server's admins choose counts for "
+        "both. The pictures themselves are Discord's, and stay.",
+    ),
+    Variable(
+        name="GUILD_GRACE_DAYS",
+        field="guild_grace_days",
+        parse=_whole(1, 365),
+        default="30",
+        unit="days",
+        help="After so long a server that the bot has left is erased, unless it has come back. The ledger keeps its "
+        "sums.",
     ),
     Variable(
         name="LOG_LEVEL",

@@ -16,7 +16,7 @@ from bot.answers.history import Mode
 from bot.catalog import ChatModel, ImageModel
 from bot.client import Bot
 from bot.credits.policy import Period, period_bounds, zone_names
-from bot.errors import DefaultLeftOut, NothingChosen
+from bot.errors import DefaultLeftOut, NothingChosen, OutOfRange
 from bot.guilds import PERSONA_LIMIT, GuildSettings, SettingsChange, find_zone
 from bot.pictures.choosing import shape_sides
 from bot.pictures.defaults import PictureDefaults
@@ -48,6 +48,8 @@ from cogs.usage import require_manager
 
 ZONES_SUGGESTED: Final = 25
 """Discord's limit for the choices of an autocomplete."""
+LONGEST_KEPT: Final = 3_650
+"""Days that a server can choose where the operator keeps everything for ever."""
 FORM_S: Final = 15 * 60
 PERSONA_SHOWN: Final = 300
 PERSONA_LINES: Final = 10
@@ -256,6 +258,24 @@ class SettingsCog(commands.GroupCog, group_name="settings", group_description="H
         guild = await self._begin(interaction)
         await self._change(interaction, guild, lambda now: replace(now, memory=mode))
 
+    @app_commands.command(description="How long questions, answers and orders are kept, and buttons work")
+    @app_commands.describe(days="Older ones are deleted within the hour; leave it out for the operator's choice")
+    async def retention(self, interaction: Interaction, days: int | None = None) -> None:
+        guild = await self._begin(interaction)
+        privacy = self.services.privacy
+        longest = privacy.limits.memory or LONGEST_KEPT
+        if days is not None and not 1 <= days <= longest:
+            raise OutOfRange("days", low=1, high=longest)
+        kept = days or privacy.limits.memory
+        falling = await privacy.falls_under(guild.id, kept) if kept else 0
+        await self._change(
+            interaction,
+            guild,
+            lambda now: replace(now, retention_days=days),
+            said=lambda _: _said_of_retention(kept, falling),
+        )
+        privacy.forget_soon()
+
     async def allow(self, interaction: Interaction, guild: discord.Guild, chosen: list[str]) -> None:
         """Let members choose among these models. All of them stand for whatever the operator will offer, too.
 
@@ -463,6 +483,19 @@ def _periods(settings: GuildSettings) -> list[str]:
         lines.append(f"- this {period}: {format_dt(end, 'f')} ({format_dt(end, 'R')})")
     lines.append("-# What was spent keeps its time: it counts in the day, week or month in which it now lies.")
     return lines
+
+
+def _said_of_retention(days: int, falling: int) -> list[str]:
+    """What becomes of what is there. 0 days keep it for ever."""
+    if not days:
+        return ["-# The bot's operator keeps questions and answers for ever."]
+    if not falling:
+        return ["-# Nothing here is older than that. The ledger of credits is not touched."]
+    what = "question or order is" if falling == 1 else "questions and orders are"
+    return [
+        f"{falling:,} {what} older than that: deleted now, for good, with what the buttons below need.",
+        "-# The messages themselves stay in Discord, and the ledger of credits is not touched.",
+    ]
 
 
 def _cost_of_persona(settings: GuildSettings) -> list[str]:

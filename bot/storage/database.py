@@ -20,11 +20,21 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import aiosqlite
 
-from bot.errors import SettingsError
+from bot.errors import BotError, SettingsError
 from bot.observer import SILENT, Observer
-from bot.storage.errors import ConstraintBroken, StorageBusy, StorageClosed, StorageFailed
-from bot.storage.lock import sole_process
+from bot.storage.errors import (
+    ConstraintBroken,
+    DatabaseInUse,
+    StorageBusy,
+    StorageClosed,
+    StorageDamaged,
+    StorageError,
+    StorageFailed,
+)
+from bot.storage.lock import holders, sole_process
 from bot.storage.migrate import MIGRATIONS, migrate, read_migrations
+from bot.storage.soundness import damaged, look_over, read_identity
+from bot.storage.weather import LASTING, Trouble, trouble_of
 
 _log = logging.getLogger(__name__)
 
@@ -120,7 +130,13 @@ class _SqliteTx:
         except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
             if not self._connection.in_transaction:
                 self.close()
-            raise StorageFailed(str(error)) from error
+            raise _failed(str(error), error) from error
+
+
+def _failed(words: str, error: BaseException) -> StorageFailed:
+    """The error for a caller whose write or read ended with `error`."""
+    failure = StorageDamaged if trouble_of(error) in LASTING else StorageFailed
+    return failure(words)
 
 
 @dataclass(slots=True, eq=False)
@@ -206,6 +222,7 @@ class Database:
         writer: aiosqlite.Connection,
         put_off: _PutOff,
         reader: aiosqlite.Connection,
+        path: Path,
         *,
         observer: Observer = SILENT,
         hear: Hear = lambda _: None,
@@ -219,6 +236,10 @@ class Database:
         self._reading = asyncio.Lock()
         self._queue: asyncio.Queue[_Waiting[Any] | None] = asyncio.Queue(QUEUE_LIMIT)
         self._closing = False
+        self._path = path
+        self._identity = read_identity(path)
+        self._trouble: Trouble | None = None
+        self._troubled = asyncio.Event()
 
     @classmethod
     @asynccontextmanager
@@ -234,6 +255,7 @@ class Database:
             SettingsError: the URL is not one we understand, or the place cannot be written to.
             DatabaseInUse: another process has the file.
             SchemaRefused: the file's schema is newer than this version, or was changed.
+            StorageDamaged: what is in the file is no sound database.
             StorageFailed: SQLite cannot open the file.
         """
         path = sqlite_path(url)
@@ -242,14 +264,16 @@ class Database:
             stack.enter_context(sole_process(path))
             try:
                 put_off = _PutOff()
+                suspicious = await asyncio.to_thread(_left_open, path)
                 writer = await _connect(stack, path, factory=put_off.connection)
+                await look_over(writer, path, suspicious=suspicious)
                 await migrate(writer, await asyncio.to_thread(read_migrations, migrations))
                 await writer.execute("PRAGMA foreign_keys = ON")
                 reader = await _connect(stack, path)
                 await reader.execute("PRAGMA query_only = ON")
             except sqlite3.Error as error:
-                raise StorageFailed(f"{path}: {error}") from error
-            database = cls(writer, put_off, reader, observer=observer, hear=hear)
+                raise await asyncio.to_thread(_not_opened, path, error) from error
+            database = cls(writer, put_off, reader, path, observer=observer, hear=hear)
             await stack.enter_async_context(database._running())
             yield database
 
@@ -263,12 +287,64 @@ class Database:
         """Whether the writer is there to take them."""
         return self._writing is not None and not self._writing.done()
 
+    @property
+    def path(self) -> Path:
+        """The file, beside which its journal lies."""
+        return self._path
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """What kept the last write from the disk; None once one has reached it again."""
+        return self._trouble
+
+    async def wait_for_trouble(self) -> None:
+        """Return as soon as there is another trouble than at the last call."""
+        await self._troubled.wait()
+        self._troubled.clear()
+
+    async def probe(self, *, timeout_s: float = DEADLINE_S) -> None:
+        """Write something that changes nothing, to find out whether a trouble has passed.
+
+        Raises:
+            StorageError: it has not.
+        """
+        await self.write(
+            lambda tx: tx.execute("UPDATE schema_version SET name = name WHERE number = 1"), timeout_s=timeout_s
+        )
+
+    async def look_after_files(self) -> None:
+        """Find out whether the files under their names are still those that were opened. Never raises."""
+        if self._trouble in LASTING or await asyncio.to_thread(read_identity, self._path) == self._identity:
+            return
+        self._note_trouble("replaced")
+        # Deleted or not, the journal is still in our hands: what was committed goes from there into the file itself.
+        with suppress(StorageError, sqlite3.Error):
+            async with asyncio.timeout(DEADLINE_S), self._reading:
+                await self._reader.execute_fetchall("PRAGMA wal_checkpoint(FULL)")
+
+    def _note(self, error: BaseException) -> None:
+        trouble = trouble_of(error)
+        if trouble is not None:
+            self._note_trouble(trouble)
+
+    def _note_trouble(self, trouble: Trouble) -> None:
+        if self._trouble in LASTING or trouble == self._trouble:
+            return
+        self._trouble = trouble
+        self._troubled.set()
+
+    def _check_sound(self) -> None:
+        if self._trouble in LASTING:
+            raise StorageDamaged(f"nothing is written any more: the database is {self._trouble}")
+
     async def check(self, *, timeout_s: float) -> None:
         """Read a row of a table that is always there.
 
         Raises:
-            StorageError: it could not be read, or not in time.
+            StorageError: it could not be read, or not in time; or what was to be written last did not reach the disk.
         """
+        if self._trouble is not None:
+            raise StorageFailed(f"it takes no writes: {self._trouble}")
         await self.read(lambda tx: tx.fetch_one("SELECT MAX(number) FROM schema_version"), timeout_s=timeout_s)
 
     async def write(self, operation: Operation[T], *, timeout_s: float = DEADLINE_S) -> T:
@@ -279,10 +355,12 @@ class Database:
         Raises:
             StorageBusy: it had no turn in time, and did not run.
             StorageFailed: the group's commit failed, or the operation took too long; nothing of it is stored.
+            StorageDamaged: so it is, and nothing will be before the process is started anew.
             StorageClosed: the database is closing.
             Exception: whatever the operation raised; nothing of it is stored.
         """
         self._check_open()
+        self._check_sound()
         loop = asyncio.get_running_loop()
         waiting: _Waiting[T] = _Waiting(operation, loop.create_future())
         deadline = loop.time() + timeout_s
@@ -319,6 +397,9 @@ class Database:
         try:
             await tx.execute("BEGIN")
             return await operation(tx)
+        except StorageFailed as error:
+            self._note(error)
+            raise
         finally:
             tx.close()
             # The connection's thread works in order, so this rollback comes after the statement that a cancellation
@@ -378,10 +459,15 @@ class Database:
                     waiting.fail(StorageClosed("the database closed while this operation ran"))
                 raise
             except Exception as error:  # noqa: BLE001 - the top of the loop: a group's end must not end the writer
-                _log.error("a group of %d writes failed: %s", len(group), error)
+                # Once as an error: who tries again and again would else fill the disk with the news that it is full.
+                known = trouble_of(error) is not None and trouble_of(error) == self._trouble
+                _log.log(
+                    logging.INFO if known else logging.ERROR, "a group of %d writes failed: %s", len(group), error
+                )
+                self._note(error)
                 await self._roll_back()
                 for waiting in group:
-                    failure = StorageFailed(f"nothing was stored: {error}")
+                    failure = _failed(f"nothing was stored: {error}", error)
                     failure.__cause__ = error
                     waiting.fail(failure)
 
@@ -401,9 +487,16 @@ class Database:
     async def _run_group(self, group: list[_Waiting[Any]]) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
+        self._check_sound()
         await self._writer.execute("BEGIN IMMEDIATE")
+        changes = self._writer.total_changes
         results = [await self._run_one(waiting) for waiting in group]
         await self._writer.execute("COMMIT")
+        if self._trouble is not None and self._trouble not in LASTING and self._writer.total_changes > changes:
+            self._trouble = None  # something has reached the disk
+        for result in results:
+            if isinstance(result, _Failure):
+                self._note(result.error)
         self._observer.group_committed(len(group), loop.time() - began)
         for waiting, result in zip(group, results, strict=True):
             if isinstance(result, _Failure):
@@ -419,6 +512,7 @@ class Database:
         Raises:
             sqlite3.Error: the whole group is lost. So it is too where SQLite gave up the transaction by itself, as it
                 may when the disk is full (https://sqlite.org/lang_transaction.html): there is no such savepoint then.
+            StorageDamaged: so it is where the file turns out to be damaged: nothing more is written into that.
         """
         self._put_off.add("SAVEPOINT operation")
         tx = _SqliteTx(self._writer)
@@ -430,6 +524,8 @@ class Database:
             if _being_cancelled():
                 raise
             result = _Failure(error)  # the operation awaited something that was cancelled: its own affair
+        except StorageDamaged:
+            raise
         except Exception as error:  # noqa: BLE001 - an operation may raise anything, and its caller gets it
             result = _Failure(StorageFailed("the operation took too long") if limit.expired() else error)
         finally:
@@ -484,7 +580,46 @@ def _prepare_file(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.touch(mode=0o600)
     except OSError as error:
-        raise SettingsError([f"DATABASE_URL: {path} cannot be written: {error.strerror or error}"]) from error
+        raise _unwritable(path, error.strerror or str(error)) from error
+
+
+def _unwritable(path: Path, why: str) -> SettingsError:
+    return SettingsError([f"DATABASE_URL: {path} cannot be written: {why}"])
+
+
+def _left_open(path: Path) -> bool:
+    """Whether whoever had the database last did not close it: then its journal is still there.
+
+    Raises:
+        StorageDamaged: there is a journal of a database that is not there. SQLite would throw it away.
+    """
+    try:
+        left = Path(f"{path}-wal").stat().st_size > 0
+        empty = path.stat().st_size == 0
+    except FileNotFoundError:
+        return False
+    if left and empty:
+        raise StorageDamaged(
+            f"{path} is missing or empty, but its journal {path}-wal is there: put the file back, "
+            "or restore a backup with `python -m bot restore FILE`"
+        )
+    return left
+
+
+def _not_opened(path: Path, error: sqlite3.Error) -> BotError:
+    """What to tell the operator of a database that cannot be opened, and what to do about it."""
+    match trouble_of(error):
+        case "full":
+            return StorageFailed(f"{path} cannot be opened, its disk is full: make room and start again ({error})")
+        case "read-only":
+            return _unwritable(path, str(error))
+        case "locked":
+            who = holders(path) or "another program"
+            return DatabaseInUse(f"{path} is locked by {who}: close that first")
+        case "damaged":
+            return damaged(path, str(error))
+        case _:
+            return StorageFailed(f"{path}: {error}")
 
 
 async def _connect(
@@ -497,6 +632,10 @@ async def _connect(
     connection = await stack.enter_async_context(aiosqlite.connect(path, isolation_level=None, factory=factory))
     connection.row_factory = sqlite3.Row
     await connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-    await connection.execute("PRAGMA journal_mode = WAL")
+    [[mode]] = await connection.execute_fetchall("PRAGMA journal_mode = WAL")
+    if mode != "wal":
+        raise StorageFailed(f"{path} lies where SQLite cannot keep its journal (it says {mode}): use a local disk")
     await connection.execute("PRAGMA synchronous = FULL")
+    # What is deleted is overwritten, and not left in pages that are free for reuse. Most builds do so by default.
+    await connection.execute("PRAGMA secure_delete = ON")
     return connection
