@@ -461,9 +461,7 @@ class Database:
             except Exception as error:  # noqa: BLE001 - the top of the loop: a group's end must not end the writer
                 # Once as an error: who tries again and again would else fill the disk with the news that it is full.
                 known = trouble_of(error) is not None and trouble_of(error) == self._trouble
-                _log.log(
-                    logging.INFO if known else logging.ERROR, "a group of %d writes failed: %s", len(group), error
-                )
+                _log.log(logging.INFO if known else logging.ERROR, "a group of %d writes failed: %s", len(group), error)
                 self._note(error)
                 await self._roll_back()
                 for waiting in group:
