@@ -37,11 +37,10 @@ def test_an_edit_tells_the_age_of_its_oldest_words():
 
 def test_words_whose_edit_failed_grow_older():
     ages: list[float] = []
+    faults = iter([DeliveryUnavailable()])
 
     async def play() -> None:
-        surface = FakeSurface(
-            answer_s=lambda _: 1.0, fault=lambda number, _: DeliveryUnavailable() if number == 0 else None
-        )
+        surface = FakeSurface(answer_s=lambda _: 1.0, fault=lambda *_: next(faults, None))
         async with live_on(surface, ages) as live:
             live.add("one ")
             await asyncio.sleep(10)
