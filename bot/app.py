@@ -28,6 +28,7 @@ from bot.catalog import Catalog, ChatModel
 from bot.client import Bot, redirect
 from bot.credits.allowances import Allowances
 from bot.credits.charges import log_charge
+from bot.credits.late import LateEnds
 from bot.credits.ledger import Ledger
 from bot.credits.policy import OperatorLimits
 from bot.credits.reports import Reports
@@ -39,6 +40,7 @@ from bot.errors import SettingsError, UnknownModel
 from bot.guilds import Guilds
 from bot.minitoolai.client import MiniToolAI, RetryPolicy, Timeouts
 from bot.money import CreditUnit, as_dollars
+from bot.ops.disk import DiskNotice, DiskWatch
 from bot.ops.health import Health, LoopLag, Shard, serving
 from bot.ops.metrics import Metrics
 from bot.ops.plotter import Plotter
@@ -76,6 +78,10 @@ NOTICES_LIMIT: Final = 100
 """How many words for the operator wait for a connection to Discord."""
 
 
+Notice = CeilingNotice | DiskNotice
+"""What the operator is told of."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Services:
     """What the cogs work with. Built once, closed by who opened it."""
@@ -93,7 +99,7 @@ class Services:
     ledger: Ledger
     reports: Reports
     charts: Plotter
-    notices: asyncio.Queue[CeilingNotice]
+    notices: asyncio.Queue[Notice]
     remembered: Remembered
     privacy: Privacy
     api: MiniToolAI
@@ -135,7 +141,9 @@ async def open_services(
             limiter=Limiter(),
             observer=metrics,
         )
-        notices: asyncio.Queue[CeilingNotice] = asyncio.Queue(NOTICES_LIMIT)
+        notices: asyncio.Queue[Notice] = asyncio.Queue(NOTICES_LIMIT)
+        late = LateEnds(database)
+        stack.push_async_callback(late.close)
         ledger = Ledger(
             database, limits=limits, unit=unit, run_id=uuid.uuid4().hex, notify=partial(_note_ceiling, notices)
         )
@@ -175,6 +183,7 @@ async def open_services(
                 settings=settings,
                 api=api,
                 ledger=ledger,
+                late=late,
                 unit=unit,
                 counter=counter,
                 records=Records(database),
@@ -182,6 +191,8 @@ async def open_services(
                 observer=metrics,
             ),
         )
+        disk = DiskWatch(database, late, notify=partial(_note, notices))
+        await stack.enter_async_context(disk.watching())
         yield Services(
             settings=settings,
             catalog=catalog,
@@ -323,9 +334,14 @@ async def _resolve_crashed(ledger: Ledger, now: Callable[[], float]) -> None:
         )
 
 
-def _note_ceiling(notices: asyncio.Queue[CeilingNotice], notice: CeilingNotice) -> None:
+def _note_ceiling(notices: asyncio.Queue[Notice], notice: CeilingNotice) -> None:
     """To the log at once, and to the operator in Discord as soon as there is a connection."""
     log.warning("%d %% of the %s's monthly ceiling are used (%d)", notice.percent, notice.scope, notice.scope_id)
+    _note(notices, notice)
+
+
+def _note(notices: asyncio.Queue[Notice], notice: Notice) -> None:
+    """To the operator in Discord; the log has it already."""
     with contextlib.suppress(asyncio.QueueFull):  # so many that nobody would read them: the log has it
         notices.put_nowait(notice)
 

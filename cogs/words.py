@@ -12,7 +12,7 @@ from bot import errors
 from bot.client import Bot
 from bot.credits.policy import DIRECT_SCOPE
 from bot.money import CreditUnit, NanoDollars
-from bot.storage.errors import StorageError
+from bot.storage.errors import StorageDamaged, StorageError
 
 _WRONG_SETUP: Final = (
     "⚠️ I am set up wrongly, so I cannot reach the AI service. "
@@ -259,6 +259,9 @@ _SENTENCES: Final[dict[type[BaseException], str | Callable[[Any], str]]] = {
     ),
     errors.TooFast: lambda e: f"⚠️ That was quick. Please wait {_seconds(e.retry_after_s)} before you ask again.",
     errors.Restarting: "⚠️ I am being restarted. Please try again in a minute.",
+    StorageDamaged: (
+        "🛑 My memory is damaged, so I take nothing new until my operator has mended it. Nothing was charged."
+    ),
     StorageError: "⚠️ I cannot reach my memory just now. Please try again in a minute.",
     app_commands.MissingPermissions: "⚠️ You do not have the permission for that here.",
     app_commands.NoPrivateMessage: "⚠️ That works in servers only.",

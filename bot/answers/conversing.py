@@ -33,6 +33,7 @@ from bot.answers.live import Live
 from bot.answers.records import Records, asked_at, begin
 from bot.answers.stopwatch import Stopwatch
 from bot.answers.tokens import TokenCounter, image_tokens
+from bot.credits.late import LateEnds
 from bot.credits.ledger import Ledger
 from bot.credits.notices import used_notice
 from bot.credits.rules import NOTHING, Consumed, Reason
@@ -77,6 +78,7 @@ class Conversation:
         settings: Settings,
         api: MiniToolAI,
         ledger: Ledger,
+        late: LateEnds,
         unit: CreditUnit,
         counter: TokenCounter,
         records: Records,
@@ -87,6 +89,7 @@ class Conversation:
         self._settings = settings
         self._api = api
         self._ledger = ledger
+        self._late = late
         self._unit = unit
         self._counter = counter
         self._records = records
@@ -129,7 +132,8 @@ class Conversation:
             DeliveryError: the answer could not be shown, or was deleted. The question is not remembered then.
             StorageError: nothing could be held, and nothing was asked of the API.
         """
-        charge = Charge(self._ledger, await self._hold(prepared, surface.token), now=self.moment)
+        hold = await self._hold(prepared, surface.token)
+        charge = Charge(self._ledger, hold, late=self._late, now=self.moment)
         prepared = prepared.within(charge.hold)
         heard = Heard()
         reason: Reason = "cut"

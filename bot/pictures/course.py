@@ -119,6 +119,8 @@ class Course:
         self._display = display
         self._words = words
         self._drawn = _Drawn()
+        self.has_arrived = False
+        """Whether the pictures are in Discord, though perhaps not yet in the books."""
         self._uploading = stored.state == "uploading"
         self._halvings = 0
         self._began = 0.0
@@ -369,6 +371,7 @@ class Course:
 
     async def _settle(self, arrived: Arrived) -> None:
         """Charge for what has arrived."""
+        self.has_arrived = True
         ending = Ending(
             state="delivered",
             reason="finished",
