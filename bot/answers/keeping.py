@@ -66,8 +66,8 @@ async def erase_some(tx: Tx, user_id: int, *, before_id: int, stuck_before_us: i
 
 
 async def erase_name(tx: Tx, user_id: int, *, before_us: int) -> None:
-    """How channels remember stays; who said so goes, where it was before that time."""
-    await tx.execute("UPDATE memory_modes SET set_by = 0 WHERE set_by = ? AND set_at_us < ?", (user_id, before_us))
+    """How channels remember stays; who said so goes, where it was until that time."""
+    await tx.execute("UPDATE memory_modes SET set_by = 0 WHERE set_by = ? AND set_at_us <= ?", (user_id, before_us))
 
 
 async def is_left(tx: Tx, user_id: int, *, before_id: int) -> bool:

@@ -195,7 +195,7 @@ async def export(tx: Tx, user_id: int) -> list[Record]:
 
 async def erase_setter(tx: Tx, user_id: int, *, before_us: int) -> None:
     """Who set allowances goes; the allowances stay, those for somebody too: a block must not end by their wish."""
-    await tx.execute("UPDATE allowances SET set_by = 0 WHERE set_by = ? AND set_at_us < ?", (user_id, before_us))
+    await tx.execute("UPDATE allowances SET set_by = 0 WHERE set_by = ? AND set_at_us <= ?", (user_id, before_us))
 
 
 async def servers_with_own(tx: Tx, user_id: int) -> list[int]:

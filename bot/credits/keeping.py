@@ -153,18 +153,22 @@ async def erase_words_of_scope(tx: Tx, scope_id: int) -> None:
 
 
 async def hand_over_some(tx: Tx, handover: Handover) -> int:
-    """Hand over a batch; how many entries. 0: all that may go has gone. An account without anything in it goes, too."""
+    """Hand over a batch; how many entries. 0: all that may go has gone. An account without anything goes, too."""
     rows = await _charges(tx, handover) or await _grants(tx, handover)
     if rows:
         await _move(tx, handover, rows)
-    await tx.execute(
-        "DELETE FROM accounts WHERE scope_id = ? AND user_id = ?"
-        " AND spent_nano = 0 AND grant_nano = 0 AND held_allowance_nano = 0 AND held_grant_nano = 0",
-        (handover.scope_id, handover.user_id),
-    )
+    await tx.execute(_DELETE_EMPTY, (handover.scope_id, handover.user_id))
     return len(rows)
 
 
+# Requests that cost nothing have entries, too: as long as there is one, the account says that there is.
+_DELETE_EMPTY: Final = (
+    "DELETE FROM accounts WHERE scope_id = ? AND user_id = ?"
+    " AND NOT EXISTS (SELECT 1 FROM entries WHERE entries.scope_id = accounts.scope_id"
+    " AND entries.user_id = accounts.user_id)"
+    " AND NOT EXISTS (SELECT 1 FROM holds WHERE holds.scope_id = accounts.scope_id"
+    " AND holds.user_id = accounts.user_id)"
+)
 _COLUMNS: Final = "entry_id, entry_kind, asked_at_us, written_at_us, from_allowance_nano, from_grant_nano, granted_nano"
 
 
