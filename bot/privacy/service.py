@@ -19,6 +19,7 @@ from bot.privacy import departures, export, wishes
 from bot.privacy.erasing import Eraser, Progress
 from bot.privacy.retention import Housekeeper, Limits, days_kept
 from bot.privacy.values import Held
+from bot.privacy.wishes import Wish
 from bot.storage.database import Database, Tx
 
 log = logging.getLogger(__name__)
@@ -105,16 +106,21 @@ class Privacy:
             StorageError: what is not done yet is tried again by the job.
         """
         wish = await self._eraser.ask(user_id, erasure_id=erasure_id)
-        self._housekeeper.wake()  # for whoever is cancelled from here on
-        going = await self._database.read(lambda tx: orders.going(tx, user_id, before_id=erasure_id))
+        try:
+            await self._cancel_orders(wish)
+            return await self._eraser.carry_on(wish)
+        finally:
+            self._housekeeper.wake()  # for what is left, and whoever is cancelled
+
+    async def _cancel_orders(self, wish: Wish) -> None:
+        """Their messages say so before their rows go: the runner sees to that, and the job comes after it."""
+        who, before = wish.user_id, wish.erasure_id
+        going = await self._database.read(lambda tx: orders.going(tx, who, before_id=before))
         for order_id, channel_id in going:
             try:
-                await self._pictures.cancel(order_id, by=user_id, at=channel_id, moderator=False)
+                await self._pictures.cancel(order_id, by=who, at=channel_id, moderator=False)
             except (TooLate, NothingToRepeat):
                 log.info("an order of somebody who is being erased is on its way: it goes once it has arrived")
-        progress = await self._eraser.carry_on(wish)
-        await self._housekeeper.scrub()
-        return progress
 
     async def servers_with_own_allowance(self, user_id: int) -> list[int]:
         """The servers whose admins decided something for somebody by name, which stays."""
