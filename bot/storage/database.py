@@ -33,7 +33,7 @@ from bot.storage.errors import (
 )
 from bot.storage.lock import holders, sole_process
 from bot.storage.migrate import MIGRATIONS, migrate, read_migrations
-from bot.storage.soundness import damaged, look_over, read_identity
+from bot.storage.soundness import damaged, look_over, read_identity, set_journal_aside
 from bot.storage.weather import LASTING, Trouble, trouble_of
 
 _log = logging.getLogger(__name__)
@@ -275,7 +275,12 @@ class Database:
                 raise await asyncio.to_thread(_not_opened, path, error) from error
             database = cls(writer, put_off, reader, path, observer=observer, hear=hear)
             await stack.enter_async_context(database._running())
-            yield database
+            try:
+                yield database
+            finally:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(CLOSE_LIMIT_S):
+                        await database.look_after_files()
 
     @property
     def waiting(self) -> int:
@@ -303,21 +308,25 @@ class Database:
         self._troubled.clear()
 
     async def probe(self, *, timeout_s: float = DEADLINE_S) -> None:
-        """Write something that changes nothing, to find out whether a trouble has passed.
+        """Write something that leaves nothing, to find out whether a trouble has passed.
 
         Raises:
             StorageError: it has not.
         """
-        await self.write(
-            lambda tx: tx.execute("UPDATE schema_version SET name = name WHERE number = 1"), timeout_s=timeout_s
-        )
+
+        async def come_and_go(tx: Tx) -> None:  # an UPDATE that changes no value would not reach the disk
+            await tx.execute("INSERT INTO schema_version (number, name, checksum, applied_at) VALUES (0, '', '', '')")
+            await tx.execute("DELETE FROM schema_version WHERE number = 0")
+
+        await self.write(come_and_go, timeout_s=timeout_s)
 
     async def look_after_files(self) -> None:
         """Find out whether the files under their names are still those that were opened. Never raises."""
-        if self._trouble in LASTING or await asyncio.to_thread(read_identity, self._path) == self._identity:
+        if await asyncio.to_thread(read_identity, self._path) == self._identity:
             return
         self._note_trouble("replaced")
-        # Deleted or not, the journal is still in our hands: what was committed goes from there into the file itself.
+        await asyncio.to_thread(set_journal_aside, self._path, self._identity)
+        # Whatever its name, the journal is still in our hands: what was committed goes from there into its own file.
         with suppress(StorageError, sqlite3.Error):
             async with asyncio.timeout(DEADLINE_S), self._reading:
                 await self._reader.execute_fetchall("PRAGMA wal_checkpoint(FULL)")
@@ -490,11 +499,11 @@ class Database:
         changes = self._writer.total_changes
         results = [await self._run_one(waiting) for waiting in group]
         await self._writer.execute("COMMIT")
-        if self._trouble is not None and self._trouble not in LASTING and self._writer.total_changes > changes:
+        failures = [result.error for result in results if isinstance(result, _Failure)]
+        if self._trouble not in LASTING and self._writer.total_changes > changes:
             self._trouble = None  # something has reached the disk
-        for result in results:
-            if isinstance(result, _Failure):
-                self._note(result.error)
+        for error in failures:
+            self._note(error)
         self._observer.group_committed(len(group), loop.time() - began)
         for waiting, result in zip(group, results, strict=True):
             if isinstance(result, _Failure):
@@ -510,7 +519,8 @@ class Database:
         Raises:
             sqlite3.Error: the whole group is lost. So it is too where SQLite gave up the transaction by itself, as it
                 may when the disk is full (https://sqlite.org/lang_transaction.html): there is no such savepoint then.
-            StorageDamaged: so it is where the file turns out to be damaged: nothing more is written into that.
+            StorageFailed: it is this operation's statement at which SQLite gave up.
+            StorageDamaged: the group is lost, too: nothing more is written into a file that is damaged.
         """
         self._put_off.add("SAVEPOINT operation")
         tx = _SqliteTx(self._writer)
@@ -529,6 +539,8 @@ class Database:
         finally:
             tx.close()
         if isinstance(result, _Failure):
+            if isinstance(result.error, StorageFailed) and not self._writer.in_transaction:
+                raise result.error  # why it was given up: what follows would only say that there is no savepoint
             await self._writer.execute("ROLLBACK TO operation")
         self._put_off.add("RELEASE operation")
         return result

@@ -39,6 +39,20 @@ def _identity_of(path: Path) -> tuple[int, int] | None:
     return facts.st_dev, facts.st_ino
 
 
+def set_journal_aside(path: Path, opened: Identity) -> None:
+    """Where another file has come in the place of the one that was opened, give the journal of that one another name:
+    SQLite would play it back into the new file, whose it is not, and so ruin that. Blocks as `read_identity`."""
+    now = read_identity(path)
+    if now[0] is None or now[0] == opened[0] or now[1] != opened[1]:
+        return
+    for side in ("-wal", "-shm"):
+        beside = Path(f"{path}{side}")
+        try:
+            beside.replace(f"{path}.replaced{side}")
+        except OSError as error:
+            _log.error("%s belongs to the file of before, and cannot be renamed: %s", beside, error.strerror)
+
+
 async def look_over(connection: aiosqlite.Connection, path: Path, *, suspicious: bool) -> None:
     """Make sure that it can be written to and, as far as time allows, that the file is sound.
 
