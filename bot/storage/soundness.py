@@ -60,7 +60,9 @@ async def look_over(connection: aiosqlite.Connection, path: Path, *, suspicious:
         StorageDamaged: it is not.
         sqlite3.Error: it cannot be read, or not be written.
     """
-    await connection.execute("BEGIN IMMEDIATE")  # a file that SQLite could open for reading alone says so here
+    # SQLite opens for reading alone what it may not write, and even begins a transaction there: only a write tells.
+    await connection.execute("BEGIN IMMEDIATE")
+    await connection.execute("PRAGMA user_version = 0")
     await connection.execute("ROLLBACK")
     size = await asyncio.to_thread(lambda: path.stat().st_size)
     if size > SMALL_BYTES and not suspicious:

@@ -196,7 +196,7 @@ async def test_a_read_only_file_system_is_refused_in_words(tmp_path: Path, migra
 async def test_what_may_not_be_written_is_refused_in_words(migrations: Path, closed: str) -> None:
     with TemporaryDirectory() as name:
         folder = Path(name)
-        migrations = migrations.rename(folder / "migrations")
+        migrations = shutil.move(migrations, folder / "migrations")
         await filled(folder / "bot.db", migrations)
         open_to_nobody(folder, closed=closed)
         with as_nobody(), pytest.raises(SettingsError, match=r"DATABASE_URL: .*bot.db.* cannot be written: "):
