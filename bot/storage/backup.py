@@ -6,6 +6,7 @@ appears under its name only when it is whole, checked, and on disk.
 """
 
 import os
+import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -91,7 +92,7 @@ def _own_files(database: Path) -> set[Path]:
 @contextmanager
 def _partial(file: Path) -> Iterator[Path]:
     """An empty file beside `file`, its owner's alone; gone at the end, unless it was renamed."""
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    partial = file.with_name(f".{file.name}.{secrets.token_hex(4)}.partial")
     os.close(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     try:
         yield partial
