@@ -40,11 +40,11 @@ WORDS: Final[dict[Kind, tuple[str, str]]] = {
     "answers": ("answer whose buttons work", "answers whose buttons work"),
     "orders": ("order of pictures", "orders of pictures"),
     "memory_modes": ("choice of how a channel remembers", "choices of how channels remember"),
-    "entries": ("line in the ledger of credits, without words", "lines in the ledger of credits, without words"),
+    "entries": ("line in the ledger of credits", "lines in the ledger of credits"),
     "allowances": ("allowance for you, or set by you", "allowances for you, or set by you"),
     "decisions": (
-        "decision about credits or settings, by or for you",
-        "decisions about credits or settings, by or for you",
+        "decision about credits or settings, yours or about you",
+        "decisions about credits or settings, yours or about you",
     ),
 }
 
@@ -54,8 +54,9 @@ WHO_SEES: Final = """\
 - A server's admins see what you spent there, when and on which models, and decisions; not your questions.
 - The bot's operator can read the database. Discord has the messages themselves.
 - Each question goes to the MiniToolAI API, with what the memory, pictures and files add to it; so does each order.
-**Never kept**: messages that are not for me, pictures themselves (only their addresses at Discord), who is in a \
-server, who is online.
+**Kept with a question**: the text of its file, the addresses of its pictures, the message that it is about. In the \
+ledger: amounts, models and times, no words.
+**Never kept**: messages that are not for me, pictures themselves, who is in a server, who is online.
 -# `/privacy export` gives you everything as a file, `/privacy erase` erases it."""
 
 ASK_ERASE: Final = """\
@@ -70,18 +71,16 @@ over: erasing is no way to a fresh allowance. Granted credits that are left then
 KEPT_INSTEAD: Final = "Nothing was erased: that question was too old. Please use `/privacy erase` again."
 
 
-def counted(held: Iterable[Held]) -> str:
-    """`3 questions with their answers since …`: a line a kind, in the order of WORDS."""
-    lines = []
+def block(where: str, held: Iterable[Held]) -> str:
+    """How much is kept in a place, a line a kind in the order of WORDS, and since when."""
     every = list(held)
+    lines = []
     for kind, (one, many) in WORDS.items():
-        found = [each for each in every if each.kind == kind]
-        count = sum(each.count for each in found)
-        if count:
-            since = min((each.since_us for each in found if each.since_us is not None), default=None)
-            when = f", since {format_dt(from_us(since), 'D')}" if since is not None else ""
-            lines.append(f"- {count:,} {one if count == 1 else many}{when}")
-    return "\n".join(lines) or "- nothing"
+        if count := sum(each.count for each in every if each.kind == kind):
+            lines.append(f"- {count:,} {one if count == 1 else many}")
+    since = min((each.since_us for each in every if each.since_us is not None), default=None)
+    when = f", since {format_dt(from_us(since), 'D')}" if since is not None else ""
+    return "\n".join([f"**Kept about you {where}**{when}", *(lines or ["- nothing"])])
 
 
 def overview(found: Overview, here: int | None, kept: KeptFor) -> str:
@@ -89,10 +88,8 @@ def overview(found: Overview, here: int | None, kept: KeptFor) -> str:
     place = "in this server" if here is not None else "outside of servers"
     other = "in other servers and outside of them" if here is not None else "in servers"
     lines = [
-        f"**Kept about you {place}**",
-        counted(each for each in found.held if each.guild_id == here),
-        f"**Kept about you {other}**",
-        counted(each for each in found.held if each.guild_id != here),
+        block(place, (each for each in found.held if each.guild_id == here)),
+        block(other, (each for each in found.held if each.guild_id != here)),
         _how_long(kept),
     ]
     if found.erasing_since is not None:

@@ -267,7 +267,7 @@ class SettingsCog(commands.GroupCog, group_name="settings", group_description="H
         if days is not None and not 1 <= days <= longest:
             raise OutOfRange("days", low=1, high=longest)
         kept = days or privacy.limits.memory
-        falling = await privacy.falls_under(guild.id, kept) if kept else 0
+        falling = await privacy.falls_under(guild.id, days)
         await self._change(
             interaction,
             guild,
@@ -487,10 +487,9 @@ def _periods(settings: GuildSettings) -> list[str]:
 
 def _said_of_retention(days: int, falling: int) -> list[str]:
     """What becomes of what is there. 0 days keep it for ever."""
-    if not days:
-        return ["-# The bot's operator keeps questions and answers for ever."]
     if not falling:
-        return ["-# Nothing here is older than that. The ledger of credits is not touched."]
+        older = "Nothing here is older than that." if days else "The bot's operator keeps questions for ever."
+        return [f"-# {older} The ledger of credits is not touched."]
     what = "question or order is" if falling == 1 else "questions and orders are"
     return [
         f"{falling:,} {what} older than that: deleted now, for good, with what the buttons below need.",

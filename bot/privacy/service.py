@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Final
 
 from bot import guilds
 from bot.answers import keeping as answers
@@ -23,6 +24,9 @@ from bot.privacy.wishes import Wish
 from bot.storage.database import Database, Tx
 
 log = logging.getLogger(__name__)
+
+_EVER: Final = (1 << 63) - 1
+"""Later than any time, in microseconds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,13 +132,17 @@ class Privacy:
 
     # Retention
 
-    async def falls_under(self, guild_id: int, days: int) -> int:
-        """How many turns and orders of a server are older than so many days."""
-        before_us = to_us(self._moment() - timedelta(days=days))
+    async def falls_under(self, guild_id: int, chosen: int | None) -> int:
+        """How many turns and orders of a server are too old, if it chooses so many days, or None: the operator's."""
+        memory, order = days_kept(chosen, self._limits.memory), days_kept(chosen, self._limits.orders)
 
         async def read(tx: Tx) -> int:
-            turns = await answers.count(tx, before_us=before_us, guild_id=guild_id)
-            return turns + await orders.count(tx, before_us=before_us, guild_id=guild_id)
+            count = 0
+            if memory is not None:
+                count += await answers.count(tx, before_us=self._ago_us(memory), guild_id=guild_id)
+            if order is not None:
+                count += await orders.count(tx, before_us=self._ago_us(order), guild_id=guild_id)
+            return count
 
         return await self._database.read(read)
 
@@ -172,8 +180,8 @@ class Privacy:
             await departures.note(tx, guild_id, at_us=at_us)
         return len(gone)
 
+    def _ago_us(self, days: int) -> int:
+        return to_us(self._moment() - timedelta(days=days))
+
     def _moment(self) -> datetime:
         return datetime.fromtimestamp(self._now(), UTC)
-
-
-_EVER = (1 << 63) - 1

@@ -88,9 +88,10 @@ async def test_show_says_what_is_kept_here_and_elsewhere_and_who_sees_it(house: 
     await ask(house, "Somebody else's", by=house.noam)
     text = (await command(house, "show")).content
     here, elsewhere = text.split("**Kept about you in other servers and outside of them**")
-    assert "- 2 questions with their answers, since <t:" in here
+    assert here.startswith("**Kept about you in this server**, since <t:")
+    assert "- 2 questions with their answers\n" in here
     assert "- 2 lines in the ledger of credits" in here
-    assert "- 1 question with its answer, since" in elsewhere
+    assert "- 1 question with its answer\n" in elsewhere
     assert "questions and answers 180 days, orders of pictures 730 days" in text
     for told_of in ("shared memory", "admins", "operator", "MiniToolAI API", "Never kept"):
         assert told_of in text
@@ -103,7 +104,8 @@ async def test_show_of_a_stranger_is_empty(house: House) -> None:
 async def test_show_works_in_direct_messages(house: House) -> None:
     await ask(house, "Alone", channel=house.discord.world.dm(house.dana.user))
     text = (await command(house, "show", direct=True)).content
-    assert text.startswith("**Kept about you outside of servers**\n- 1 question with its answer")
+    assert text.startswith("**Kept about you outside of servers**, since <t:")
+    assert ":D>\n- 1 question with its answer\n" in text
 
 
 # Export

@@ -1,5 +1,6 @@
 """Erasing a person: what goes, what stays, and that the books come out the same."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from bot.money import NanoDollars
 from bot.pictures import orders
 from bot.pictures.orders import Ending
 from bot.privacy.values import BATCH
-from bot.storage.database import Database
+from bot.storage.database import Database, Row, Value, _SqliteTx
 from tests.privacy.archive import A_MONTH, CHANNEL, DANA, MARKER, NOAM, RUTH, SERVER, Archive, open_archive
 
 ONE_CREDIT_ONCE = Allowance.of(NanoDollars(1_000), "once")
@@ -311,3 +312,32 @@ async def test_whatever_happens_the_books_are_right_and_in_the_end_nobody_is_in_
 async def room(archive: Archive, cost: int) -> bool:
     left = (await archive.standing()).room_nano
     return left is not None and left >= cost
+
+
+@pytest.mark.parametrize("table", ["entries", "turns", "answers", "picture_orders"])
+async def test_no_statement_walks_through_everybodys_rows(
+    archive: Archive, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server's members must not wait because one of them is erased: only indexes by person are used."""
+    seen: list[str] = []
+    fetch, execute = _SqliteTx.fetch_all, _SqliteTx.execute
+
+    async def explain(tx: _SqliteTx, sql: str, params: Sequence[Value]) -> None:
+        if sql.startswith(("SELECT", "DELETE", "UPDATE")) and table in sql:
+            plan = await fetch(tx, f"EXPLAIN QUERY PLAN {sql}", params)
+            seen.extend(row["detail"] for row in plan if f" {table}" in row["detail"])
+
+    async def explained_fetch(self: _SqliteTx, sql: str, params: Sequence[Value] = ()) -> list[Row]:
+        await explain(self, sql, params)
+        return await fetch(self, sql, params)
+
+    async def explained_execute(self: _SqliteTx, sql: str, params: Sequence[Value] = ()) -> int:
+        await explain(self, sql, params)
+        return await execute(self, sql, params)
+
+    await archive.live()
+    monkeypatch.setattr(_SqliteTx, "fetch_all", explained_fetch)
+    monkeypatch.setattr(_SqliteTx, "execute", explained_execute)
+    await archive.erase()
+    assert seen
+    assert [detail for detail in seen if "SCAN" in detail or "in_order" in detail or "by_scope" in detail] == []
