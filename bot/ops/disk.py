@@ -121,6 +121,7 @@ class DiskWatch:
         self._tell()
         if self._restless:
             await self._mend()
+            self._room = await asyncio.to_thread(self._measured)
             self._tell()
 
     def _measured(self) -> Room | None:
@@ -180,7 +181,7 @@ _SENTENCES: Final[dict[State, str]] = {
     "start me again.",
     "replaced": f"The database's files were deleted or replaced while I was using them. {_FOR_GOOD} Stop me, see that "
     "the right file is in its place, and start me again.",
-    "low": "The database's disk is nearly full. Once it is, nothing new is answered or drawn.",
+    "low": "The database's disk is nearly full. Without room nothing new is answered or drawn.",
     "well": "The database's disk is well again.",
 }
 
