@@ -226,7 +226,7 @@ async def test_an_answer_can_be_followed_from_its_hold_to_its_charge(house: Hous
     house.api.script(Script(SAID))
     interaction = await house.dana.slash(house.channel, "ask", prompt=PROMPT)
     await house.answer_to(interaction)
-    await charged(house, interaction.id)
+    await house.bot.services.answers.close(grace_s=10)  # the last line comes after the last edit
     assert [logger for logger, _ in lines_of(log, interaction.id)] == [
         "bot.credits.ledger",
         "bot.credits.charges",
@@ -261,6 +261,7 @@ async def test_a_question_that_fails_can_be_followed_and_its_error_quotes_nobody
     interaction = await house.dana.slash(house.channel, "ask", prompt=PROMPT)
     await told(house, interaction)
     await charged(house, interaction.id)
+    await house.bot.services.answers.close(grace_s=10)
     messages = [message for _, message in lines_of(log, interaction.id)]
     assert messages[0] == "on hold"
     assert any(message.startswith("the AI service failed: ProviderFailed") for message in messages)
