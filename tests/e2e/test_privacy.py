@@ -4,13 +4,15 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
 
 from bot.credits.policy import BLOCKED
-from bot.guilds import Target
+from bot.guilds import Decision, Target
 from bot.storage.snapshot import snapshot
 from cogs.privacy import KEPT_INSTEAD
 from sandbox.discord import events
@@ -401,9 +403,36 @@ async def test_an_outage_is_no_departure(house: House) -> None:
     world = house.discord.world
     data = {"id": str(house.guild.id), "unavailable": True}
     world.emit(Event(name=events.GUILD_DELETE, data=data, guild_id=house.guild.id))
+    await until(partial(is_out_of_reach, house))
     await ask(house, "Still there?", channel=world.dm(house.dana.user))
     assert await departures(house) == []
+
+
+async def is_out_of_reach(house: House) -> bool:
     assert house.bot is not None
+    return house.bot.guilds[0].unavailable
+
+
+async def test_nothing_counts_as_left_while_a_server_is_out_of_reach(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who does not tell of one server may not tell of others either."""
+    assert house.bot is not None
+    await house.bot.wait_until_ready()
+    monkeypatch.setattr(house.bot.extensions["cogs.privacy"], "RECONCILE_S", 0.01)
+    world, guild, gone = house.discord.world, house.guild, house.guild.id + 1
+    data = {"id": str(guild.id), "unavailable": True}
+    world.emit(Event(name=events.GUILD_DELETE, data=data, guild_id=guild.id))
+    await until(partial(is_out_of_reach, house))
+    decided = Decision(key=gone, by=house.admin.user.id, at=datetime.now(UTC))
+    await services(house).guilds.change(gone, lambda now: replace(now, images=False), decided)
     house.bot.dispatch("ready")
-    await ask(house, "And now?", channel=world.dm(house.dana.user))
+    await ask(house, "Meanwhile", channel=world.dm(house.dana.user))
     assert await departures(house) == []
+    world.emit(Event(name=events.GUILD_CREATE, data=world.guild_create_payload(guild), guild_id=guild.id))
+
+    async def noted() -> bool:
+        return await departures(house) == [(gone,)]
+
+    await until(noted)
+    assert await departures(house) == [(gone,)]
