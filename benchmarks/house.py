@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,20 +35,23 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(*, people: int, profile: Path | None = None) -> AsyncIterator[House]:
+async def open_house(
+    *, people: int, profile: Path | None = None, poll_gap_s: float = 0.0, **overrides: str
+) -> AsyncIterator[House]:
     """A server with so many members and a bot that is connected to it. Discord's OpenAPI document is not checked.
 
     With `profile`, an absolute path, the bot runs under cProfile, which slows it down and leaves its figures there.
+    Polls of one picture within `poll_gap_s` are answered 429. `overrides` are variables of the bot's environment.
     """
     with TemporaryDirectory() as folder:
-        async with DiscordServer() as discord, MiniToolAIServer(api_key=KEY) as api:
+        async with DiscordServer() as discord, MiniToolAIServer(api_key=KEY, poll_gap_s=poll_gap_s) as api:
             world = discord.world
             guild = world.add_guild("Benchmark", owner=world.add_user("Owner"))
             users = [world.add_user(f"Member {number}") for number in range(people)]
             for user in users:
                 guild.join(user)
             log = Path(folder) / "bot.log"
-            async with _bot(discord, api, Path(folder), log, profile) as pid:
+            async with _bot(discord, api, Path(folder), log, profile, overrides) as pid:
                 yield House(
                     discord=discord,
                     api=api,
@@ -61,7 +64,12 @@ async def open_house(*, people: int, profile: Path | None = None) -> AsyncIterat
 
 @asynccontextmanager
 async def _bot(
-    discord: DiscordServer, api: MiniToolAIServer, folder: Path, log: Path, profile: Path | None
+    discord: DiscordServer,
+    api: MiniToolAIServer,
+    folder: Path,
+    log: Path,
+    profile: Path | None,
+    overrides: Mapping[str, str],
 ) -> AsyncIterator[int]:
     environment = {
         **{name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "SYSTEMROOT", "LANG")},
@@ -71,6 +79,8 @@ async def _bot(
         "MINITOOLAI_API_KEY": KEY,
         "MINITOOLAI_API_URL": api.url,
         "DATABASE_URL": f"sqlite:///{folder}/bot.db",
+        "PICTURE_PRIVATE_ADDRESSES": "on",  # the loopback API serves its pictures on this machine
+        **overrides,
     }
     profiler = ("-m", "cProfile", "-o", str(profile)) if profile is not None else ()
     with log.open("wb") as output:

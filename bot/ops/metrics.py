@@ -8,6 +8,8 @@ whole numbers up to 2^53 exactly (nine million dollars), and a sum of fractions 
 thousandth. `rate(bot_charged_nanodollars_total[1h]) * 3600 / 1e9` is dollars an hour.
 """
 
+import asyncio
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -236,6 +238,7 @@ class Metrics(Observer):
         self._commit_time = self._histogram("database_commit_seconds", "Time of a group of writes.", DISK_S)
         self._group_size = self._histogram("database_group_operations", "Writes that shared a commit.", GROUP)
         self._lag = self._histogram("event_loop_lag_seconds", "How late the event loop's timers ring.", LAG_S)
+        self._gauge("event_loop_tasks", "Tasks of the event loop that have not ended.").set_function(_tasks)
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
@@ -256,3 +259,11 @@ class Metrics(Observer):
 
     def _histogram(self, name: str, help_: str, buckets: Sequence[float], labels: Sequence[str] = ()) -> Histogram:
         return Histogram(f"bot_{name}", help_, labels, buckets=buckets, registry=self.registry)
+
+
+def _tasks() -> float:
+    """How many tasks there are; NaN where the metrics are read outside of an event loop."""
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:
+        return math.nan
