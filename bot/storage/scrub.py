@@ -24,7 +24,9 @@ async def empty_log(url: str) -> bool:
     """
     path = sqlite_path(url)
     try:
-        async with aiosqlite.connect(path, isolation_level=None) as connection:
+        # Never makes a file: one that was deleted under the bot must not come back empty.
+        there = f"{path.absolute().as_uri()}?mode=rw"
+        async with aiosqlite.connect(there, uri=True, isolation_level=None) as connection:
             await connection.execute(f"PRAGMA busy_timeout = {WAIT_MS}")
             [row] = await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
             return not row[0]

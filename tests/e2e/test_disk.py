@@ -5,6 +5,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from bot.ops import disk as watch
 from bot.pictures import journal
 from bot.settings import Settings
 from bot.storage import database as storage
+from bot.storage.backup import back_up, restore
 from bot.storage.errors import StorageDamaged
 from sandbox.discord.messages import Message
 from sandbox.discord.people import Person
@@ -130,6 +132,7 @@ async def test_on_a_full_disk_nothing_is_asked_and_it_goes_on_when_there_is_room
 async def test_a_picture_is_not_asked_for_on_a_full_disk(small_house: House, disk: SmallDisk) -> None:
     house = small_house
     async with house.running():
+        await ask(house, "Before")  # what a start writes is written by then
         disk.fill()
         interaction = await house.dana.slash(house.channel, "imagine", prompt="a lighthouse")
         assert (await told(house, interaction)).content == OUT_OF_REACH
@@ -359,6 +362,23 @@ async def test_a_damaged_file_ends_the_start_with_words_and_code_1(empty_house: 
     assert "bot.db is damaged" in done.stderr
     assert "python -m bot restore FILE" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+async def test_a_damaged_database_is_brought_back_from_its_backup(empty_house: House, tmp_path: Path) -> None:
+    house, backup = empty_house, tmp_path / "backup.db"
+    async with house.running():
+        await ask(house, "Before", answer=Script("Yes.", usage=USAGE))
+        await charged(house)
+        await asyncio.to_thread(back_up, database(house), backup)
+    spoil(database(house))
+    with pytest.raises(StorageDamaged):
+        async with open_services(Settings.load(house.environment())):
+            pass
+    await asyncio.to_thread(restore, backup, database(house), now=datetime.now(UTC))
+    async with house.running():
+        assert [turn.answer for turn in await turns(house)] == ["Yes."]
+        await ask(house, "After", answer=Script("Yes, again.", usage=USAGE))
+        await books_are_right(house)
 
 
 async def test_a_full_disk_ends_the_start_with_words_and_code_1(small_house: House, disk: SmallDisk) -> None:
