@@ -326,6 +326,10 @@ class Bot(commands.AutoShardedBot):
 
     def words_for(self, error: BaseException) -> str:
         """A sentence for people. What nobody foresaw is logged with its traceback under the reference it names."""
+        if isinstance(error, NOT_TAKEN):
+            # discord.py's word for what `DeliveryUnavailable` is for our own requests. Its own words may carry a token.
+            log.warning("Discord did not take a response: %s", type(error).__name__)
+            error = DeliveryUnavailable(type(error).__name__)
         words = self.explain(error)
         self.services.metrics.failed(_cause(error) if words is not None else "unexpected")
         if words is not None:

@@ -476,6 +476,9 @@ async def _filling(interaction: Interaction, surface: InteractionSurface, answer
         await answering
     except DeliveryError:
         raise  # the reply itself may be what is gone
+    except RequestEnded:
+        # Discord has delivered it again: words about that would take the place of the answer that stands there.
+        log.info("the same interaction came again after its answer had ended")
     except Exception as error:
         if surface.has_written:
             raise
