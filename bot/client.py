@@ -64,6 +64,9 @@ _GATEWAY_OWN: Final = (
 COMMANDS: Final = "commands"
 """The name under which it is remembered which commands Discord has."""
 
+CANCEL_AGAIN_S: Final = 0.1
+"""How long a cancellation may take to be felt."""
+
 REGISTER_S: Final = 60.0
 """How long that may take before the bot starts without: discord.py waits out rate limits by itself."""
 
@@ -205,12 +208,23 @@ class Bot(commands.AutoShardedBot):
             DeliveryUnavailable: Discord cannot let the bot in just now.
         """
         try:
-            await self.start(token)
+            await self._stay_connected(token)
         except discord.LoginFailure as error:
             problem = "DISCORD_TOKEN is not accepted by Discord: copy it anew from the developer portal, page “Bot”"
             raise SettingsError([problem]) from error
         except (discord.HTTPException, discord.GatewayNotFound) as error:
             raise DeliveryUnavailable(f"Discord cannot let the bot in just now: {error}") from error
+
+    async def _stay_connected(self, token: str) -> None:
+        """`start`, which ends when this is cancelled: discord.py swallows that while it connects a shard anew."""
+        task = asyncio.create_task(self.start(token), name="connection to Discord")
+        try:
+            await asyncio.wait({task})
+        finally:
+            while not task.done():
+                task.cancel()
+                await asyncio.wait({task}, timeout=CANCEL_AGAIN_S)
+        task.result()
 
     async def setup_hook(self) -> None:
         for extension in EXTENSIONS:
@@ -305,6 +319,9 @@ class Bot(commands.AutoShardedBot):
         `loading` says that the reply still shows nothing: then the words are its content. Discord lets few further
         messages through in a channel, 30 a minute, and so many may be refused at once.
         """
+        if self.is_closed():  # nothing can be sent any more
+            log.info("an interaction came while the bot was ending: %s", type(error).__name__)
+            return
         with log_context(request_id=interaction.id):
             await self._report(interaction, error, loading=loading)
 
@@ -323,6 +340,10 @@ class Bot(commands.AutoShardedBot):
         except NOT_TAKEN as failure:
             # Of the network's failures only the kind: their words may carry the address, and so the token.
             log.warning("an error message could not be shown: %s", type(failure).__name__)
+        except RuntimeError:  # aiohttp's, of a session that has been closed
+            if not self.is_closed():
+                raise
+            log.info("an error message could not be shown: the bot is ending")
 
     def words_for(self, error: BaseException) -> str:
         """A sentence for people. What nobody foresaw is logged with its traceback under the reference it names."""

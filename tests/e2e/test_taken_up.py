@@ -6,13 +6,15 @@ import signal
 
 import pytest
 
+from bot.app import open_bot
+from bot.settings import Settings
 from sandbox.discord import events
 from sandbox.discord.events import Event
 from sandbox.discord.faults import Fault, Hold
 from sandbox.minitoolai.script import Script
 from tests.e2e.accounting import books_are_right
 from tests.e2e.conversing import ask
-from tests.e2e.house import House, labels
+from tests.e2e.house import House, discord_py_restored, labels
 
 CUT_OFF = "⚠️ Cut off: I was interrupted while writing this."
 
@@ -49,6 +51,27 @@ async def test_an_acknowledgement_that_discord_does_not_take_is_nothing_unexpect
     told = await house.discord.wait_until(lambda: next(iter(interaction.messages), None))
     assert told.content.startswith("⚠️ Discord does not take what I want to show just now.")
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+async def test_a_signal_is_felt_while_a_shard_connects_anew(empty_house: House) -> None:
+    house = empty_house
+    gateway = house.discord.gateway
+    with discord_py_restored():
+        async with open_bot(Settings.load(house.environment())) as bot:
+            disconnected = asyncio.Event()
+
+            async def on_disconnect() -> None:
+                disconnected.set()
+
+            bot.add_listener(on_disconnect)
+            serving = asyncio.create_task(bot.serve(house.discord.bot_token))
+            await gateway.wait_ready(10)
+            await gateway.invalidate(resumable=False)
+            await gateway.wait_until(lambda: not gateway.sessions, 10)
+            await disconnected.wait()
+            serving.cancel()
+            done, _ = await asyncio.wait({serving}, timeout=3)
+            assert done
 
 
 async def killed(house: House, process: asyncio.subprocess.Process) -> None:

@@ -172,7 +172,7 @@ PLACE: Final = (
 # Interactions
 
 
-async def _again(scene: Scene) -> None:
+async def deliver_again(scene: Scene) -> None:
     """Discord delivers what was asked once more."""
     key, door = next(reversed(scene.doors.items()))
     world = scene.house.discord.world
@@ -196,7 +196,7 @@ async def _late_15_min(scene: Scene) -> None:
 
 
 INTERACTION: Final = (
-    Fault(name="interaction twice", group="interaction", strike=_again),
+    Fault(name="interaction twice", group="interaction", strike=deliver_again),
     Fault(name="3 s late", group="interaction", strike=_late_3_s),
     Fault(name="15 min late", group="interaction", strike=_late_15_min),
 )

@@ -1,6 +1,6 @@
 """What must hold once everything is quiet again, whatever happened: about the money, the messages and the log."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from bot.credits.rules import PAYERS
@@ -26,9 +26,9 @@ async def broken(scene: Scene, *, silent: bool, hanging: bool, prepaid: bool = F
     await books_are_right(scene.house)
     found = [*_money(scene, written, prepaid=prepaid), *_nothing_twice(scene)]
     if not silent:
-        found += _told(scene)
+        found += untold(scene, scene.asked)
     if not hanging:
-        found += _unfinished(scene)
+        found += unfinished(scene.messages)
     return [*found, *_pings(scene), *_requests(scene), *_running(scene)]
 
 
@@ -48,12 +48,12 @@ def _money(scene: Scene, written: dict[int, Entry], *, prepaid: bool) -> list[st
 
 def _answers_paid(scene: Scene, written: dict[int, Entry]) -> list[str]:
     """Who paid for an answer has been shown all of it."""
-    paid = [entry for key, entry in written.items() if scene.kinds.get(key) == "chat" and entry.user_nano]
+    paid = [entry for key, entry in written.items() if scene.kinds.get(key) == "chat" and entry.reason == "finished"]
     whole = [message for message in scene.messages if BEGINNING in message.content and END in message.content]
     if len(whole) < len(paid):
         return [f"{len(paid)} answers were charged, {len(whole)} shown: {[m.content for m in scene.messages]}"]
     kept = [message for message in whole if not message.deleted and "Cut off" not in message.content]
-    free = sum(entry.reason in ("crashed", "shutdown") for entry in written.values())
+    free = sum(entry.user_nano == 0 for entry in written.values())
     if len(kept) > len(paid) + free + _deleted(scene):
         return [f"{len(kept)} whole answers were shown, {len(paid)} charged: {list(written.values())}"]
     return []
@@ -80,11 +80,11 @@ def _bill(scene: Scene, written: dict[int, Entry]) -> list[str]:
 # Messages
 
 
-def _told(scene: Scene) -> list[str]:
+def untold(scene: Scene, keys: Iterable[int]) -> list[str]:
     """Each who asked reads something: an answer, pictures, or words about why there are none."""
     return [
-        f"nobody told {person.user.name} what became of {scene.kinds[key]}"
-        for key, person in scene.asked.items()
+        f"nobody told {scene.asked[key].user.name} what became of {scene.kinds[key]} {key}"
+        for key in keys
         if not any(_tells(scene, key, each) for each in scene.messages)
     ]
 
@@ -98,10 +98,10 @@ def _tells(scene: Scene, key: int, message: Message) -> bool:
     return message.channel.is_private and scene.asked[key].user in message.channel.recipients
 
 
-def _unfinished(scene: Scene) -> list[str]:
+def unfinished(messages: Iterable[Message]) -> list[str]:
     return [
         f"left looking unfinished: {message.content!r} {labels(message)}{' (loading)' * message.loading}"
-        for message in scene.messages
+        for message in messages
         if not message.deleted and (message.loading or WRITING in message.content or UNFINISHED & {*labels(message)})
     ]
 

@@ -175,17 +175,20 @@ class Scene:
 
     # How it ends
 
-    async def quiet(self) -> None:
-        """Until nothing that was asked of the bot is under way: Discord and the API are well again."""
+    async def quiet(self, *, unheard: bool = False) -> None:
+        """Until nothing that was asked of the bot is under way: Discord and the API are well again.
+
+        `unheard`: some of it may never have come to the bot.
+        """
         try:
             async with asyncio.timeout(SERVER_S):
                 await self.house.discord.gateway.wait_ready(SERVER_S)
-                await self._idle()
+                await self._idle(unheard=unheard)
         except TimeoutError:
             raise TimeoutError(f"not quiet: {self.unheard()} {self.working()} {await holds(self.house)}") from None
 
-    async def _idle(self) -> None:
-        while self.unheard() or self.working() or await holds(self.house):  # noqa: ASYNC110 - tasks announce nothing
+    async def _idle(self, *, unheard: bool) -> None:
+        while (not unheard and self.unheard()) or self.working() or await holds(self.house):  # noqa: ASYNC110 - tasks announce nothing
             await asyncio.sleep(0.002)
 
     def unheard(self) -> list[int]:
