@@ -319,8 +319,8 @@ class Bot(commands.AutoShardedBot):
         `loading` says that the reply still shows nothing: then the words are its content. Discord lets few further
         messages through in a channel, 30 a minute, and so many may be refused at once.
         """
-        if self.is_closed():  # nothing can be sent any more
-            log.info("an interaction came while the bot was ending: %s", type(error).__name__)
+        if isinstance(error, RuntimeError) and self.is_closed():  # aiohttp's, of a session that has been closed
+            log.info("an interaction came while the bot was ending")
             return
         with log_context(request_id=interaction.id):
             await self._report(interaction, error, loading=loading)
@@ -340,7 +340,7 @@ class Bot(commands.AutoShardedBot):
         except NOT_TAKEN as failure:
             # Of the network's failures only the kind: their words may carry the address, and so the token.
             log.warning("an error message could not be shown: %s", type(failure).__name__)
-        except RuntimeError:  # aiohttp's, of a session that has been closed
+        except RuntimeError:  # as above
             if not self.is_closed():
                 raise
             log.info("an error message could not be shown: the bot is ending")
