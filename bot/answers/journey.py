@@ -95,11 +95,12 @@ class Prepared:
 
 @dataclass(kw_only=True, slots=True)
 class Running:
-    """An answer that is being given. `halt` ends its stream, whose deadline is `scope`; before there is one, it is
+    """An answer that is being given, by `task`. `halt` ends its stream, whose deadline is `scope`; before there is one, it is
     remembered in `halted`, and after it there is nothing to end."""
 
     asker_id: int
     channel_id: int
+    task: asyncio.Task[object] | None
     scope: asyncio.Timeout | None = None
     halted: Literal["stopped", "restart"] | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)

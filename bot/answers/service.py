@@ -41,6 +41,8 @@ RECORD_WAIT_S: Final = 2.0
 """How long a button waits until its answer is written down; Discord wants to hear of it within 3 s."""
 CLOSE_S: Final = 8.0
 """How long the open answers have for their last edit when the bot stops."""
+CANCEL_S: Final = 2.0
+"""How long those have to settle that Discord takes no last edit of."""
 
 
 class Answers:
@@ -244,6 +246,10 @@ class Answers:
         for running in self._running.values():
             running.halt("restart")
         await self._wait_for_all(CLOSE_S)
+        for running in self._running.values():  # Discord takes no last edit: the charge at least is to be settled
+            if running.task is not None:
+                running.task.cancel()
+        await self._wait_for_all(CANCEL_S)
 
     async def _wait_for_all(self, timeout_s: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -269,7 +275,9 @@ class Answers:
             log.info("the same question came twice: it is being answered already")
             return
         self._check_load(question.asker.id)  # others may have begun since it was admitted
-        running = self._running[question.id] = Running(asker_id=question.asker.id, channel_id=question.place.channel_id)
+        running = self._running[question.id] = Running(
+            asker_id=question.asker.id, channel_id=question.place.channel_id, task=asyncio.current_task()
+        )
         self._all_ended.clear()
         try:
             prepared = await self._preparation.prepare(job)

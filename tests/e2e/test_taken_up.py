@@ -6,13 +6,14 @@ import signal
 
 import pytest
 
+import bot.answers.service
 from bot.app import open_bot
 from bot.settings import Settings
 from sandbox.discord import events
 from sandbox.discord.events import Event
 from sandbox.discord.faults import Fault, Hold
 from sandbox.minitoolai.script import Script
-from tests.e2e.accounting import books_are_right
+from tests.e2e.accounting import books_are_right, entries
 from tests.e2e.conversing import ask
 from tests.e2e.house import House, discord_py_restored, labels
 
@@ -57,14 +58,14 @@ async def test_a_signal_is_felt_while_a_shard_connects_anew(empty_house: House) 
     house = empty_house
     gateway = house.discord.gateway
     with discord_py_restored():
-        async with open_bot(Settings.load(house.environment())) as bot:
+        async with open_bot(Settings.load(house.environment())) as opened:
             disconnected = asyncio.Event()
 
             async def on_disconnect() -> None:
                 disconnected.set()
 
-            bot.add_listener(on_disconnect)
-            serving = asyncio.create_task(bot.serve(house.discord.bot_token))
+            opened.add_listener(on_disconnect)
+            serving = asyncio.create_task(opened.serve(house.discord.bot_token))
             await gateway.wait_ready(10)
             await gateway.invalidate(resumable=False)
             await gateway.wait_until(lambda: not gateway.sessions, 10)
@@ -72,6 +73,21 @@ async def test_a_signal_is_felt_while_a_shard_connects_anew(empty_house: House) 
             serving.cancel()
             done, _ = await asyncio.wait({serving}, timeout=3)
             assert done
+
+
+async def test_an_answer_whose_last_edit_discord_does_not_take_is_settled_before_the_bot_ends(
+    empty_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bot.answers.service, "CLOSE_S", 0.2)
+    house = empty_house
+    async with house.running():
+        house.api.script(Script(["In Durango", " it is."], stall_after=1, gate=asyncio.Event()))
+        interaction = await house.dana.slash(house.channel, "ask", prompt="Where is the treasure?")
+        await house.discord.wait_until(lambda: interaction.original and "In Durango" in interaction.original.content)
+        house.discord.faults.add(Fault(method="PATCH", status=500, times=None))
+    entry = (await entries(house))[interaction.id]
+    assert (entry.reason, entry.user_nano) == ("shutdown", 0)
+    await books_are_right(house)
 
 
 async def killed(house: House, process: asyncio.subprocess.Process) -> None:

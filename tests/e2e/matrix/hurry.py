@@ -8,6 +8,7 @@ import discord
 import pytest
 
 import bot.answers.live
+import bot.answers.service
 import bot.app
 import bot.delivery.rest
 import bot.minitoolai.client
@@ -39,6 +40,7 @@ def hurry(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(discord.backoff.ExponentialBackoff, "delay", lambda _: 0.01)
     patch.setattr(bot.delivery.rest, "BACKOFF_S", 0.005)
     patch.setattr(bot.answers.live, "PAUSE_S", 0.01)
+    patch.setattr(bot.answers.service, "CLOSE_S", 1.0)
     patch.setattr(bot.pictures.drawing, "pause_s", lambda *_: 0.02)
     patch.setattr(bot.pictures.course, "TELL_PAUSES_S", (0.01, 0.02, 0.05, 0.1, 0.2))
     patch.setattr(bot.app, "Bot", partial(Bot, guild_ready_timeout=0.01))

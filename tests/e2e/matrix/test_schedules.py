@@ -18,7 +18,7 @@ from tests.e2e.matrix.schedules import COMPLAINTS, Schedule
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 BASE: Final = int(os.environ.get("MATRIX_SEED", "0"))
-IN_CI: Final = 150
+IN_CI: Final = 100
 BY_HAND: Final = int(os.environ.get("MATRIX_SCHEDULES", "3000"))
 
 
