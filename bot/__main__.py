@@ -1,4 +1,4 @@
-"""The command line: `python -m bot` serves; `… doctor` looks for what keeps it from that, `… ledger` at the books."""
+"""The command line: `python -m bot` serves; its subcommands find what is amiss, look at the books, keep copies."""
 
 import argparse
 import asyncio
@@ -14,9 +14,11 @@ try:
     from bot.app import run
     from bot.credits import commands as ledger
     from bot.errors import BotError, SettingsError
+    from bot.ops import probe
     from bot.ops.doctor import command as doctor
     from bot.ops.logging import configure
     from bot.settings import Settings, environment
+    from bot.storage import commands as storage
 except ImportError as error:
     # What newcomers meet first: another Python than the one that has the libraries, or one that is too old.
     if (error.name or "").partition(".")[0] in ("bot", "cogs"):
@@ -39,12 +41,20 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", title="instead of serving")
     doctor.add_parser(commands)
     ledger.add_parser(commands)
+    storage.add_parsers(commands)
+    commands.add_parser("health", help="ask the running bot whether it is ready; exit code 1 where it is not")
     arguments = parser.parse_args()
-    if arguments.command == "doctor":
-        return doctor.run(arguments, Path.cwd())
-    if arguments.command == "ledger":
-        return ledger.run(arguments, environment())
-    return serve()
+    match arguments.command:
+        case "doctor":
+            return doctor.run(arguments, Path.cwd())
+        case "ledger":
+            return ledger.run(arguments, environment())
+        case "backup" | "restore":
+            return storage.run(arguments, environment())
+        case "health":
+            return probe.run(environment())
+        case _:
+            return serve()
 
 
 def serve() -> int:

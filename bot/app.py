@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -26,16 +27,22 @@ from bot.answers.tokens import TokenCounter
 from bot.catalog import Catalog, ChatModel
 from bot.client import Bot, redirect
 from bot.credits.allowances import Allowances
+from bot.credits.charges import log_charge
+from bot.credits.late import LateEnds
 from bot.credits.ledger import Ledger
 from bot.credits.policy import OperatorLimits
 from bot.credits.reports import Reports
-from bot.credits.values import CeilingNotice
+from bot.credits.values import CeilingNotice, Entry
 from bot.delivery.limits import Limiter
 from bot.delivery.rest import DiscordRest
+from bot.delivery.tracing import discord_trace
 from bot.errors import SettingsError, UnknownModel
 from bot.guilds import Guilds
 from bot.minitoolai.client import MiniToolAI, RetryPolicy, Timeouts
 from bot.money import CreditUnit, as_dollars
+from bot.ops.disk import DiskNotice, DiskWatch
+from bot.ops.health import Health, LoopLag, Shard, serving
+from bot.ops.metrics import Metrics
 from bot.ops.plotter import Plotter
 from bot.pictures.drawing import Drawer
 from bot.pictures.estimates import Estimates
@@ -46,20 +53,33 @@ from bot.pictures.polling import PollGate
 from bot.pictures.runner import Runner
 from bot.pictures.service import Pictures
 from bot.pictures.tools import Patience, Tools
+from bot.privacy.erasing import Eraser
+from bot.privacy.retention import Housekeeper
+from bot.privacy.retention import Limits as RetentionLimits
+from bot.privacy.service import Privacy
+from bot.remembered import Remembered
 from bot.settings import Settings
 from bot.storage.database import Database
+from bot.storage.errors import StorageError
 
 log = logging.getLogger(__name__)
 
-CLOSE_S: Final = 10.0
+CLOSE_S: Final = 5.0
 """How long leaving Discord may take before the rest is closed all the same."""
 
 
 DELIVERIES_AT_ONCE: Final = 8
 """How many orders have their pictures' files in memory at a time."""
 
+HOLDS_S: Final = 2.0
+"""How long the metrics wait for the number of open holds."""
+
 NOTICES_LIMIT: Final = 100
 """How many words for the operator wait for a connection to Discord."""
+
+
+Notice = CeilingNotice | DiskNotice
+"""What the operator is told of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +99,12 @@ class Services:
     ledger: Ledger
     reports: Reports
     charts: Plotter
-    notices: asyncio.Queue[CeilingNotice]
+    notices: asyncio.Queue[Notice]
+    remembered: Remembered
+    privacy: Privacy
+    api: MiniToolAI
+    database: Database
+    metrics: Metrics
 
 
 @asynccontextmanager
@@ -97,9 +122,12 @@ async def open_services(
     catalog = Catalog.load(settings.catalog_file)
     default_model = _default_model(settings, catalog)
     limits, unit = OperatorLimits.load(settings), CreditUnit(nano=settings.credit_nano)
+    metrics = Metrics()
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(Database.open(settings.database_url))
-        api = await stack.enter_async_context(_api(settings))
+        database = await stack.enter_async_context(
+            Database.open(settings.database_url, observer=metrics, hear=partial(_hear, metrics))
+        )
+        api = await stack.enter_async_context(_api(settings, metrics))
         session = await stack.enter_async_context(
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar())
         )
@@ -107,9 +135,15 @@ async def open_services(
         counter = TokenCounter()
         await asyncio.to_thread(counter.load)
         rest = DiscordRest(
-            api_url=settings.discord_api_url, token=settings.discord_token, session=session, limiter=Limiter()
+            api_url=settings.discord_api_url,
+            token=settings.discord_token,
+            session=session,
+            limiter=Limiter(),
+            observer=metrics,
         )
-        notices: asyncio.Queue[CeilingNotice] = asyncio.Queue(NOTICES_LIMIT)
+        notices: asyncio.Queue[Notice] = asyncio.Queue(NOTICES_LIMIT)
+        late = LateEnds(database)
+        stack.push_async_callback(late.close)
         ledger = Ledger(
             database, limits=limits, unit=unit, run_id=uuid.uuid4().hex, notify=partial(_note_ceiling, notices)
         )
@@ -129,6 +163,9 @@ async def open_services(
         stack.push_async_callback(pictures.close)
         await pictures.load()
         await _resolve_crashed(ledger, now)
+        privacy = await stack.enter_async_context(
+            _privacy(settings=settings, database=database, pictures=pictures, limits=limits, now=now)
+        )
         answers = Answers(
             settings=settings,
             database=database,
@@ -146,12 +183,16 @@ async def open_services(
                 settings=settings,
                 api=api,
                 ledger=ledger,
+                late=late,
                 unit=unit,
                 counter=counter,
                 records=Records(database),
                 now=now,
+                observer=metrics,
             ),
         )
+        disk = DiskWatch(database, late, notify=partial(_note, notices))
+        await stack.enter_async_context(disk.watching())
         yield Services(
             settings=settings,
             catalog=catalog,
@@ -167,10 +208,22 @@ async def open_services(
             reports=Reports(database),
             charts=charts,
             notices=notices,
+            remembered=Remembered(database),
+            privacy=privacy,
+            api=api,
+            database=database,
+            metrics=metrics,
         )
 
 
-def _api(settings: Settings) -> MiniToolAI:
+def _hear(metrics: Metrics, fact: object) -> None:
+    """What transactions announce, once it is on disk."""
+    if isinstance(fact, Entry):
+        metrics.charged(fact)
+        log_charge(fact)
+
+
+def _api(settings: Settings, metrics: Metrics) -> MiniToolAI:
     return MiniToolAI(
         settings.minitoolai_api_url,
         settings.minitoolai_api_key,
@@ -181,6 +234,7 @@ def _api(settings: Settings) -> MiniToolAI:
             answer_s=settings.chat_total_timeout_s,
         ),
         retry=RetryPolicy(attempts=settings.chat_retries + 1),
+        observer=metrics,
     )
 
 
@@ -248,6 +302,27 @@ def _pictures(
     )
 
 
+@asynccontextmanager
+async def _privacy(
+    *,
+    settings: Settings,
+    database: Database,
+    pictures: Pictures,
+    limits: OperatorLimits,
+    now: Callable[[], float],
+) -> AsyncIterator[Privacy]:
+    """What is kept of people, with the job that forgets at work."""
+    kept = RetentionLimits(
+        memory=settings.retention_days, orders=settings.picture_order_days, grace=settings.guild_grace_days
+    )
+    eraser = Eraser(database, limits=limits, now=now)
+    housekeeper = Housekeeper(database, url=settings.database_url, limits=kept, eraser=eraser, now=now)
+    async with housekeeper.running():
+        yield Privacy(
+            database=database, pictures=pictures, eraser=eraser, housekeeper=housekeeper, limits=kept, now=now
+        )
+
+
 async def _resolve_crashed(ledger: Ledger, now: Callable[[], float]) -> None:
     """End what a process that died left on hold, before anything new is held."""
     resolved = await ledger.resolve_crashed(at=datetime.fromtimestamp(now(), UTC))
@@ -259,9 +334,14 @@ async def _resolve_crashed(ledger: Ledger, now: Callable[[], float]) -> None:
         )
 
 
-def _note_ceiling(notices: asyncio.Queue[CeilingNotice], notice: CeilingNotice) -> None:
+def _note_ceiling(notices: asyncio.Queue[Notice], notice: CeilingNotice) -> None:
     """To the log at once, and to the operator in Discord as soon as there is a connection."""
     log.warning("%d %% of the %s's monthly ceiling are used (%d)", notice.percent, notice.scope, notice.scope_id)
+    _note(notices, notice)
+
+
+def _note(notices: asyncio.Queue[Notice], notice: Notice) -> None:
+    """To the operator in Discord; the log has it already."""
     with contextlib.suppress(asyncio.QueueFull):  # so many that nobody would read them: the log has it
         notices.put_nowait(notice)
 
@@ -286,18 +366,65 @@ async def open_bot(settings: Settings, *, now: Callable[[], float] = time.time) 
         SettingsError, StorageError, DeliveryError: what `open_services` and `redirect` raise.
     """
     await redirect(settings.discord_api_url)
-    async with open_services(settings, now=now) as services:
-        bot = Bot(services)
+    async with open_services(settings, now=now) as services, AsyncExitStack() as stack:
+        trace = discord_trace(services.metrics, api_url=settings.discord_api_url, now=now)
+        bot = Bot(services, http_trace=trace)
+        health = await _watch(stack, services, bot.gateway)
         try:
             yield bot
         finally:
+            health.stopping = True
+            services.pictures.turn_away()
+            await services.answers.close(grace_s=settings.shutdown_grace_s)
             await services.pictures.close()
-            await services.answers.close()
             try:
                 async with asyncio.timeout(CLOSE_S):
                     await bot.close()
             except TimeoutError:
                 log.warning("Discord was not left properly within %g s", CLOSE_S)
+
+
+async def _watch(stack: AsyncExitStack, services: Services, gateway: Callable[[], tuple[Shard, ...]]) -> Health:
+    """Measure, and tell over HTTP where the operator wants it.
+
+    Raises:
+        SettingsError: HEALTH_ADDRESS cannot be listened at. The operator asked to be told: no bot goes unwatched then.
+    """
+    metrics, database, circuit = services.metrics, services.database, services.api.circuit
+    lag = LoopLag(metrics)
+    await stack.enter_async_context(lag.watching())
+    metrics.watch(
+        open_answers=lambda: services.answers.open_count,
+        drawing_orders=lambda: services.pictures.drawing_count,
+        waiting_orders=lambda: services.pictures.waiting_count,
+        circuit_open=lambda: circuit.is_open,
+        database_queue=lambda: database.waiting,
+        gateway_latency_s=lambda: max(
+            (one.latency_s for one in gateway() if math.isfinite(one.latency_s)), default=math.nan
+        ),
+        shards=lambda: len(gateway()),
+        shards_up=lambda: sum(shard.up for shard in gateway()),
+    )
+    health = Health(
+        lag=lag,
+        writer_alive=lambda: database.is_writing,
+        read_database=lambda within_s: database.check(timeout_s=within_s),
+        shards=gateway,
+        circuit_open=lambda: circuit.is_open,
+        metrics=metrics,
+    )
+    if (address := services.settings.health_address) is not None:
+        refresh = partial(_count_holds, services)
+        port = await stack.enter_async_context(serving(address, health, metrics, refresh=refresh))
+        log.info("telling how I am on %s, port %d: /healthz, /readyz, /metrics", address.host, port)
+    return health
+
+
+async def _count_holds(services: Services) -> None:
+    try:
+        services.metrics.note_open_holds(await services.ledger.open_holds(timeout_s=HOLDS_S))
+    except StorageError:
+        services.metrics.note_open_holds(math.nan)  # rather unknown than wrong
 
 
 async def run(settings: Settings) -> None:

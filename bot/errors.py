@@ -20,6 +20,9 @@ BotError
 │   ├── ChoiceUnknown           an option that is not among those documented
 │   ├── PicturesOff             the server's admins want none
 │   ├── AgeRestricted           the model is for age-restricted channels only
+│   ├── WordBlocked             the server's word list has a word of it
+│   ├── WordListRefused         a list that cannot be kept
+│   ├── TooFast                 a flood
 │   ├── TooLate                 what a button would change has been done
 │   └── NotPermitted
 ├── CreditsError                the ledger says no; nothing was held
@@ -29,6 +32,7 @@ BotError
 │   └── RequestEnded            this request was paid for, or given up, before
 ├── ProviderError               the MiniToolAI API
 │   ├── ProviderUnreachable     no connection, or no answer in time
+│   │   └── ProviderDown        so often that nothing is sent for a while
 │   ├── ProviderRejected        400, 413, 422: it will not take this request
 │   ├── ProviderKeyRefused      401, 403: the operator's key
 │   ├── ProviderOutOfCredit     402: the operator's balance
@@ -44,6 +48,8 @@ BotError
 │       ├── StreamEmpty         it ended without a word
 │       └── StreamReported      it carried an error object
 ├── Overloaded                  as many answers as configured are open
+│   ├── Restarting              the bot is stopping, and takes nothing new
+│   ├── OwnAnswersOpen          as many of the member's own answers as configured are open
 │   └── LineFull                as many orders as configured wait in line
 └── DeliveryError               Discord
     ├── MessageGone             message, channel or server deleted
@@ -60,6 +66,7 @@ AmountProblem = Literal["unreadable", "not positive", "too fine", "too large"]
 AllowanceSource = Literal["member", "role", "server", "operator"]
 CeilingScope = Literal["server", "bot"]
 PromptKind = Literal["question", "picture"]
+WordListProblem = Literal["too many", "too long", "unreadable"]
 TargetProblem = Literal["left", "deleted", "bot", "everyone"]
 
 
@@ -235,6 +242,29 @@ class AgeRestricted(BadRequest):
         self.model = model
 
 
+class WordBlocked(BadRequest):
+    """The server's own list has a word of what was asked. Which one, nobody is told: that is how lists are mapped."""
+
+
+class WordListRefused(BadRequest):
+    """`word` is "too long" (over `limit` characters) or "unreadable" (no letter in it), or there are "too many"."""
+
+    def __init__(self, problem: WordListProblem, *, word: str, limit: int) -> None:
+        super().__init__(problem)
+        self.problem: WordListProblem = problem
+        self.word = word
+        self.limit = limit
+
+
+class TooFast(BadRequest):
+    """The member may ask again in `retry_after_s` seconds. `first`: they have not been told of it yet."""
+
+    def __init__(self, *, retry_after_s: float, first: bool) -> None:
+        super().__init__(f"{retry_after_s:.1f} s too soon")
+        self.retry_after_s = retry_after_s
+        self.first = first
+
+
 class TooLate(BadRequest):
     """The order has ended, or is being uploaded: there is nothing to cancel."""
 
@@ -307,6 +337,14 @@ class ProviderUnreachable(ProviderError):
     def __init__(self, detail: str = "", *, sent: bool = False) -> None:
         super().__init__(detail)
         self.sent = sent
+
+
+class ProviderDown(ProviderUnreachable):
+    """The API failed so often in a row that nothing is sent to it before `retry_after_s` seconds have passed."""
+
+    def __init__(self, *, retry_after_s: float) -> None:
+        super().__init__(f"not asked: it was down, next try in {retry_after_s:.0f} s")
+        self.retry_after_s = retry_after_s
 
 
 class ProviderRejected(ProviderError):
@@ -383,6 +421,18 @@ class StreamReported(StreamFailed):
 
 class Overloaded(BotError):
     """As many answers as configured are open already."""
+
+
+class Restarting(Overloaded):
+    """The bot is stopping: what was begun may end, nothing new begins."""
+
+
+class OwnAnswersOpen(Overloaded):
+    """`limit` answers to the same member are being written already."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} answers are open")
+        self.limit = limit
 
 
 class LineFull(Overloaded):

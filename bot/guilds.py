@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
@@ -15,7 +16,9 @@ import orjson
 from bot.credits.policy import zone_names
 from bot.errors import ModelNotAllowed, PromptTooLong, UnknownTimeZone
 from bot.pictures.defaults import PictureDefaults
+from bot.privacy.values import Held, Record
 from bot.storage.database import Database, Row, Tx
+from bot.wordlist import WordList
 
 MemoryDefault = Literal["shared", "personal", "off"]
 Action = Literal["allowance", "grant", "correction", "settings"]
@@ -36,7 +39,7 @@ class GuildSettings:
 
     `images` says whether members can order pictures, `picture_models` from which models (the chat models are
     `allowed_models`). `age_restricted_models` draw in age-restricted channels only, beside those that the operator
-    keeps to them.
+    keeps to them. `retention_days` is how long questions, answers and orders are kept.
 
     Raises:
         UnknownTimeZone, PromptTooLong: `time_zone` or `persona` will not do.
@@ -53,6 +56,8 @@ class GuildSettings:
     picture_defaults: PictureDefaults = field(default_factory=PictureDefaults)
     picture_models: tuple[str, ...] = ()
     age_restricted_models: tuple[str, ...] = ()
+    blocked_words: tuple[str, ...] = ()
+    retention_days: int | None = None
 
     def __post_init__(self) -> None:
         if self.time_zone not in zone_names():
@@ -66,6 +71,11 @@ class GuildSettings:
             raise ModelNotAllowed(drawing, self.picture_models)
 
     @property
+    def word_list(self) -> WordList:
+        """What may not be asked for, and is masked in answers."""
+        return _word_list(self.blocked_words)
+
+    @property
     def zone(self) -> ZoneInfo:
         """Where the server's days begin."""
         return ZoneInfo(self.time_zone)
@@ -74,6 +84,12 @@ class GuildSettings:
         """ModelNotAllowed where the server's admins left `model` out."""
         if self.allowed_models and model not in self.allowed_models:
             raise ModelNotAllowed(model, self.allowed_models)
+
+
+@lru_cache(maxsize=1_024)
+def _word_list(words: tuple[str, ...]) -> WordList:
+    """Made once for each list: its pattern takes milliseconds to compile."""
+    return WordList(words)
 
 
 DEFAULTS: Final = GuildSettings()
@@ -162,7 +178,7 @@ async def read_settings(tx: Tx, guild_id: int) -> GuildSettings:
     if row is None:
         return DEFAULTS
     values = orjson.loads(row["settings"])
-    for name in ("allowed_models", "picture_models", "age_restricted_models"):
+    for name in ("allowed_models", "picture_models", "age_restricted_models", "blocked_words"):
         values[name] = tuple(values.get(name, ()))
     values["picture_defaults"] = PictureDefaults(**values.get("picture_defaults", {}))
     if values["time_zone"] not in zone_names():  # the IANA database on this machine is older, or dropped the name
@@ -228,6 +244,70 @@ async def read_log(tx: Tx, scope_id: int, *, before: int | None = None, limit: i
         (scope_id, before, before, min(limit, LOG_PAGE_LIMIT)),
     )
     return tuple(map(_logged, rows))
+
+
+# What goes in time, with a server, or with a person. A log of a grant stays as long as the ledger's entry does.
+
+
+async def retentions(tx: Tx) -> list[tuple[int, int]]:
+    """The servers that decided how long things are kept, with their days."""
+    rows = await tx.fetch_all("SELECT guild_id, settings FROM guild_settings")
+    chosen = [(row["guild_id"], orjson.loads(row["settings"]).get("retention_days")) for row in rows]
+    return [(guild_id, days) for guild_id, days in chosen if days is not None]
+
+
+async def decisions(tx: Tx, user_id: int, *, after: int, limit: int) -> list[tuple[int, Record]]:
+    """The next decisions, above the id `after`, that somebody made or that were about them, each with its id."""
+    rows = await tx.fetch_all(
+        "SELECT * FROM policy_log WHERE (by_id = ? OR target_kind = 'member' AND target_id = ?) AND log_id > ?"
+        " ORDER BY log_id LIMIT ?",
+        (user_id, user_id, after, limit),
+    )
+    return [(row["log_id"], dict(row)) for row in rows]
+
+
+async def held_decisions(tx: Tx, user_id: int) -> list[Held]:
+    """How many there are, by server."""
+    rows = await tx.fetch_all(
+        "SELECT scope_id, COUNT(*) AS count, MIN(at_us) AS since_us FROM policy_log"
+        " WHERE by_id = ? OR target_kind = 'member' AND target_id = ? GROUP BY scope_id",
+        (user_id, user_id),
+    )
+    return [
+        Held(kind="decisions", guild_id=row["scope_id"] or None, count=row["count"], since_us=row["since_us"])
+        for row in rows
+    ]
+
+
+async def erase_names(tx: Tx, user_id: int, *, before_id: int, pseudonym: int) -> None:
+    """What was decided, and when, stays; who decided it, whom it was about, and why in an admin's words, go."""
+    await tx.execute(
+        "UPDATE policy_log SET by_id = 0, reason = '' WHERE by_id = ? AND log_id < ?", (user_id, before_id)
+    )
+    await tx.execute(
+        "UPDATE policy_log SET target_id = ?, reason = '' WHERE target_id = ? AND target_kind = 'member'"
+        " AND log_id < ?",
+        (pseudonym, user_id, before_id),
+    )
+
+
+async def erase_guild(tx: Tx, guild_id: int) -> None:
+    """Settings and their log go. The log of grants keeps its amounts, which the ledger's are held against."""
+    await tx.execute("DELETE FROM guild_settings WHERE guild_id = ?", (guild_id,))
+    await tx.execute("DELETE FROM policy_log WHERE scope_id = ? AND action IN ('allowance', 'settings')", (guild_id,))
+    await tx.execute(
+        "UPDATE policy_log SET by_id = 0, reason = '', target_id = -1 WHERE scope_id = ?"
+        " AND (by_id <> 0 OR target_id > 0)",
+        (guild_id,),
+    )
+
+
+async def known(tx: Tx) -> list[int]:
+    """The servers that somebody has decided something for."""
+    rows = await tx.fetch_all(
+        "SELECT guild_id FROM guild_settings UNION SELECT scope_id FROM policy_log WHERE scope_id > 0 AND by_id <> 0"
+    )
+    return [row["guild_id"] for row in rows]
 
 
 def _logged(row: Row) -> Logged:

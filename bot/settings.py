@@ -32,6 +32,17 @@ _PERSONA: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen. Port 0 leaves the choice to the system."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """Everything the operator decides, checked. `VARIABLES` explains each field; secrets are kept out of `repr`."""
@@ -58,6 +69,8 @@ class Settings:
     chat_total_timeout_s: float
     chat_retries: int
     max_open_answers: int
+    max_open_answers_per_member: int
+    questions_per_minute: int
     picture_orders_per_member: int
     picture_orders_per_server: int
     picture_orders_open: int
@@ -67,6 +80,7 @@ class Settings:
     picture_polls_per_second: int
     picture_limit_bytes: int
     picture_private_addresses: bool
+    shutdown_grace_s: float
     credit_nano: int
     default_allowance: str
     dm_allowance: str
@@ -74,8 +88,12 @@ class Settings:
     server_monthly_ceiling_nano: NanoDollars | None
     min_answer_tokens: int
     operator_user_id: int | None
+    retention_days: int
+    picture_order_days: int
+    guild_grace_days: int
     log_level: LogLevel
     log_format: LogFormat
+    health_address: Address | None
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -250,6 +268,13 @@ def _allowance(text: str) -> str:
     if not re.fullmatch(r"unlimited|none|[0-9][0-9,.]*/(day|week|month|once)", written):
         raise ValueError(f"must be credits a day, week or month, or once (100/day), unlimited, or none, not {text!r}")
     return written
+
+
+def _address(text: str) -> Address:
+    found = re.fullmatch(r"(?:\[(?P<six>[0-9a-fA-F:]+)\]|(?P<host>[A-Za-z0-9.-]+)):(?P<port>[0-9]{1,5})", text)
+    if found is None or int(found["port"]) > 65_535:
+        raise ValueError(f"must be a host and a port such as 127.0.0.1:8080 or [::1]:8080, not {text!r}")
+    return Address(found["six"] or found["host"], int(found["port"]))
 
 
 def _snowflake(text: str) -> int:
@@ -451,6 +476,23 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         help="How many answers may be written at once; whoever asks beyond that is told to wait.",
     ),
     Variable(
+        name="MAX_OPEN_ANSWERS_PER_MEMBER",
+        field="max_open_answers_per_member",
+        parse=_whole(1, 1_000),
+        default="3",
+        unit="answers",
+        help="How many answers to one member may be written at once.",
+    ),
+    Variable(
+        name="QUESTIONS_PER_MINUTE",
+        field="questions_per_minute",
+        parse=_whole(0, 1_000),
+        default="12",
+        unit="questions a minute",
+        help="How fast one member may ask, after a few at once; whoever is faster is told how long to wait. 0: no "
+        "bound.",
+    ),
+    Variable(
         name="PICTURE_ORDERS_PER_MEMBER",
         field="picture_orders_per_member",
         parse=_whole(1, 100),
@@ -524,6 +566,15 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         "machine. In production it stays off, so that no answer of the API can make the bot read your network.",
     ),
     Variable(
+        name="SHUTDOWN_GRACE_S",
+        field="shutdown_grace_s",
+        parse=_seconds(0, 600),
+        default="10",
+        unit="seconds",
+        help="How long answers that are being written may go on after SIGTERM; what is left then is marked as cut off "
+        "and costs nothing. Leaving takes up to 15 seconds more, so let nobody kill the process before.",
+    ),
+    Variable(
         name="CREDIT_USD",
         field="credit_nano",
         parse=_dollars("0.000001", "100"),
@@ -582,6 +633,33 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         help="Your own Discord user id: who hears at 80 % and at 100 % of a monthly ceiling. Unset, only the log does.",
     ),
     Variable(
+        name="RETENTION_DAYS",
+        field="retention_days",
+        parse=_whole(0, 3_650),
+        default="180",
+        unit="days",
+        help="How long questions and answers are remembered, and the buttons below answers work. A server's admins can "
+        "choose less, with /settings retention; 0 keeps them for ever.",
+    ),
+    Variable(
+        name="PICTURE_ORDER_DAYS",
+        field="picture_order_days",
+        parse=_whole(0, 3_650),
+        default="730",
+        unit="days",
+        help="The same for orders of pictures, which hold what was asked for. What a server's admins choose counts for "
+        "both. The pictures themselves are Discord's, and stay.",
+    ),
+    Variable(
+        name="GUILD_GRACE_DAYS",
+        field="guild_grace_days",
+        parse=_whole(1, 365),
+        default="30",
+        unit="days",
+        help="After so long a server that the bot has left is erased, unless it has come back. The ledger keeps its "
+        "sums.",
+    ),
+    Variable(
         name="LOG_LEVEL",
         field="log_level",
         parse=_one_of("DEBUG", "INFO", "WARNING", "ERROR", fold=str.upper),
@@ -595,7 +673,29 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         default="human",
         help="How log lines look: human, or json with one object a line.",
     ),
+    Variable(
+        name="HEALTH_ADDRESS",
+        field="health_address",
+        parse=_address,
+        default="",
+        help="Where the bot tells how it is, over HTTP, such as 127.0.0.1:8080: /healthz, /readyz, and /metrics for "
+        "Prometheus. They show no secret and nobody's words, but are for you alone: do not open the port to the world. "
+        "Unset, nobody listens.",
+    ),
 )
+
+
+def read_one(name: str, environ: Mapping[str, str]) -> object:
+    """One variable's value, for whoever needs neither token nor key.
+
+    Raises:
+        SettingsError: it is missing or wrong.
+    """
+    [variable] = [variable for variable in VARIABLES if variable.name == name]
+    try:
+        return variable.read(environ)
+    except ValueError as problem:
+        raise SettingsError([f"{name} {problem}"]) from problem
 
 
 def example() -> str:

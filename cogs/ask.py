@@ -18,7 +18,7 @@ from bot.answers.question import Asker, AttachmentRef, Place, Question
 from bot.client import NOT_TAKEN, Bot, already_acknowledged
 from bot.delivery.messages import Button
 from bot.delivery.surfaces import ChannelSurface, InteractionSurface
-from bot.errors import DeliveryError, DeliveryForbidden, MessageGone, RequestEnded
+from bot.errors import DeliveryError, DeliveryForbidden, MessageGone, RequestEnded, TooFast
 from bot.ops.logging import log_context
 from bot.storage.errors import StorageError
 
@@ -249,6 +249,9 @@ class Ask(commands.Cog):
                 await self._answer_message(message, me.id)
             except DeliveryForbidden as error:
                 await self._complain(message, error)
+            except TooFast as error:
+                if error.first:  # an answer to each message of a flood would be a flood, too
+                    await self._say(message, self.bot.words_for(error))
             except RequestEnded:
                 log.info("the same message came again after its answer had ended")
             except MessageGone:
@@ -451,6 +454,7 @@ async def _ask_anew(interaction: Interaction, answer_id: int, *, carry_on: bool)
     services = interaction.client.services
     place = place_of(interaction)
     record = await services.answers.record_for(answer_id, by=interaction.user.id, at=place.channel_id)
+    services.answers.admit(interaction.user.id)
     private = record.question.private
     with already_acknowledged():
         await interaction.response.defer(thinking=True, ephemeral=private)
@@ -472,6 +476,9 @@ async def _filling(interaction: Interaction, surface: InteractionSurface, answer
         await answering
     except DeliveryError:
         raise  # the reply itself may be what is gone
+    except RequestEnded:
+        # Discord has delivered it again: words about that would take the place of the answer that stands there.
+        log.info("the same interaction came again after its answer had ended")
     except Exception as error:
         if surface.has_written:
             raise

@@ -38,6 +38,8 @@ SETTING_NAMES: Final[Mapping[str, str]] = {
     "picture_models": "picture models",
     "age_restricted_models": "models for age-restricted channels only",
     "persona": "persona",
+    "blocked_words": "blocked words",
+    "retention_days": "kept for",
 }
 
 _LOGGED_PERMISSIONS: Final = {"view_channel": "View Channel", "send_messages": "Send Messages"}
@@ -74,8 +76,13 @@ def target_words(target: Target, guild: discord.Guild) -> str:
     if target.kind == "default":
         return DEFAULT_WORDS
     if target.kind == "member":
-        return f"<@{target.id}>"
+        return member_words(target.id)
     return f"<@&{target.id}>" if guild.get_role(target.id) else f"a deleted role (`{target.id}`)"
+
+
+def member_words(user_id: int) -> str:
+    """A mention; who has been erased is 0 where they decided, and a number below zero in the books."""
+    return f"<@{user_id}>" if user_id > 0 else "somebody who was erased"
 
 
 def rule_words(rule: InForce) -> str:
@@ -117,7 +124,7 @@ def _reset_words(ends_at: datetime | None) -> str:
 
 
 def setting_words(name: str, value: object) -> str:
-    """A setting's value as it may be shown to anybody: a persona is not quoted."""
+    """A setting's value as it may be shown to anybody: a persona, or a blocked word, is not quoted."""
     match name, value:
         case "log_channel_id", int():
             return f"<#{value}>"
@@ -135,6 +142,10 @@ def setting_words(name: str, value: object) -> str:
             return models_words(models) or "all that the operator offers"
         case "age_restricted_models", [*models]:
             return models_words(models) or "none but the operator's"
+        case "blocked_words", [*words]:
+            return f"{len(words)} word{'' if len(words) == 1 else 's'}" if words else "none"
+        case "retention_days", int():
+            return f"{value} day{'' if value == 1 else 's'}"
         case "memory", None:
             return "shared, my default"
         case _, None:
@@ -168,7 +179,7 @@ def defaults_words(chosen: Mapping[str, object]) -> str:
 
 def logged_words(logged: Logged, guild: discord.Guild, unit: CreditUnit) -> str:
     """What was decided, by whom, before and after, in one line without its time."""
-    by = f"<@{logged.decision.by}>"
+    by = member_words(logged.decision.by)
     if logged.action == "settings":
         return f"{by} changed {'; '.join(_settings_words(logged))}"
     whom = target_words(logged.target, guild) if logged.target else "somebody"

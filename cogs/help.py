@@ -24,6 +24,9 @@ of everyone's) · {export} take it with you · \
 **Pay**
 {usage} what you have left, when it renews, and where it went
 
+**Your data**
+{privacy} what I keep about you, everything as a file, or erase it
+
 **For those who manage the server**
 {quota} who may spend how much · {settings} time zone, models, persona, memory, pictures, log channel · {doctor} what \
 keeps me from working here
@@ -48,6 +51,7 @@ NAMES = {
     "export": "history export",
     "mode": "history mode",
     "usage": "usage",
+    "privacy": "privacy",
     "quota": "quota",
     "settings": "settings",
     "doctor": "doctor",

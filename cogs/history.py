@@ -261,7 +261,9 @@ class HistoryCog(commands.GroupCog, group_name="history", group_description="Wha
         if interaction.guild_id is not None and not interaction.permissions.manage_channels:
             raise NotPermitted("members who can manage this channel")
         await interaction.response.defer(ephemeral=True)
-        choice = ModeChoice(mode=mode, set_by=interaction.user.id, set_at=datetime.now(UTC))
+        choice = ModeChoice(
+            mode=mode, set_by=interaction.user.id, set_at=datetime.now(UTC), guild_id=interaction.guild_id
+        )
         await self.history.set_mode(place_of(interaction).channel_id, choice)
         await interaction.followup.send(
             f"From now on in this channel: **{mode}**, {MODES[mode]}. What was remembered before is kept, "

@@ -7,17 +7,29 @@ from typing import Final
 import discord
 from discord.ext import commands
 
+from bot.app import Notice
 from bot.client import NOT_TAKEN, Bot
 from bot.credits.values import CeilingNotice
 from bot.money import as_dollars
+from bot.ops import disk
 
 log = logging.getLogger(__name__)
 
 PAUSES_S: Final = (1.0, 10.0, 60.0, 600.0, 3_600.0)
-"""Between the tries to reach the operator: each thing is said once a month, so it must not be lost to a bad minute."""
+"""Between the tries to reach the operator: each thing is said seldom, so it must not be lost to a bad minute."""
 
 
-def in_words(notice: CeilingNotice) -> str:
+def in_words(notice: Notice) -> str:
+    """What the operator reads."""
+    return _of_a_ceiling(notice) if isinstance(notice, CeilingNotice) else _of_the_disk(notice)
+
+
+def _of_the_disk(notice: disk.DiskNotice) -> str:
+    mark = {"well": "✅", "low": "⚠️"}.get(notice.state, "🛑")
+    return f"{mark} {disk.in_words(notice)}"
+
+
+def _of_a_ceiling(notice: CeilingNotice) -> str:
     """`80 % of this month's ceiling for the whole bot ($50.00) are used. It begins anew …`"""
     whose = "the whole bot" if notice.scope == "bot" else f"the server {notice.scope_id}"
     resets = int(notice.resets_at.timestamp())

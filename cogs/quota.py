@@ -26,6 +26,7 @@ from cogs.decisions import (
     decided,
     fitted,
     logged_words,
+    member_words,
     plain,
     standing_lines,
     target_words,
@@ -372,7 +373,7 @@ def _new_period(before: Allowance | None, after: Allowance | None, standing: Sta
 
 
 def _set_by(each: SetAllowance) -> str:
-    return f"by <@{each.set_by}> {format_dt(each.set_at, 'R')}"
+    return f"by {member_words(each.set_by)} {format_dt(each.set_at, 'R')}"
 
 
 async def _gone(guild: discord.Guild, targets: Sequence[Target]) -> frozenset[Target]:

@@ -16,10 +16,11 @@ from bot.answers.history import Mode
 from bot.catalog import ChatModel, ImageModel
 from bot.client import Bot
 from bot.credits.policy import Period, period_bounds, zone_names
-from bot.errors import DefaultLeftOut, NothingChosen
+from bot.errors import DefaultLeftOut, NothingChosen, OutOfRange
 from bot.guilds import PERSONA_LIMIT, GuildSettings, SettingsChange, find_zone
 from bot.pictures.choosing import shape_sides
 from bot.pictures.defaults import PictureDefaults
+from bot.wordlist import LIST_LIMIT, parse_words
 from cogs.ask import Interaction
 from cogs.decisions import (
     SETTING_NAMES,
@@ -47,6 +48,8 @@ from cogs.usage import require_manager
 
 ZONES_SUGGESTED: Final = 25
 """Discord's limit for the choices of an autocomplete."""
+LONGEST_KEPT: Final = 3_650
+"""Days that a server can choose where the operator keeps everything for ever."""
 FORM_S: Final = 15 * 60
 PERSONA_SHOWN: Final = 300
 PERSONA_LINES: Final = 10
@@ -170,6 +173,14 @@ class SettingsCog(commands.GroupCog, group_name="settings", group_description="H
         settings = await self.services.guilds.settings(guild_id)
         await interaction.response.send_modal(PersonaForm(self, settings.persona))
 
+    @app_commands.command(
+        name="blocked-words", description="Words that are refused in what members ask, and masked in what I answer"
+    )
+    async def blocked_words(self, interaction: Interaction) -> None:
+        guild_id = require_manager(interaction)
+        settings = await self.services.guilds.settings(guild_id)
+        await interaction.response.send_modal(WordsForm(self, settings.blocked_words))
+
     @app_commands.command(description="Whether members can order pictures here")
     @app_commands.describe(pictures="on or off")
     @app_commands.rename(pictures="allowed")
@@ -254,6 +265,24 @@ class SettingsCog(commands.GroupCog, group_name="settings", group_description="H
         guild = await self._begin(interaction)
         await self._change(interaction, guild, lambda now: replace(now, memory=mode))
 
+    @app_commands.command(description="How long questions, answers and orders are kept, and buttons work")
+    @app_commands.describe(days="Older ones are deleted within the hour; leave it out for the operator's choice")
+    async def retention(self, interaction: Interaction, days: int | None = None) -> None:
+        guild = await self._begin(interaction)
+        privacy = self.services.privacy
+        longest = privacy.limits.memory or LONGEST_KEPT
+        if days is not None and not 1 <= days <= longest:
+            raise OutOfRange("days", low=1, high=longest)
+        kept = days or privacy.limits.memory
+        falling = await privacy.falls_under(guild.id, days)
+        await self._change(
+            interaction,
+            guild,
+            lambda now: replace(now, retention_days=days),
+            said=lambda _: _said_of_retention(kept, falling),
+        )
+        privacy.forget_soon()
+
     async def allow(self, interaction: Interaction, guild: discord.Guild, chosen: list[str]) -> None:
         """Let members choose among these models. All of them stand for whatever the operator will offer, too.
 
@@ -310,6 +339,16 @@ class SettingsCog(commands.GroupCog, group_name="settings", group_description="H
         guild = await self._begin(interaction)
         persona = text.strip() or None
         await self._change(interaction, guild, lambda now: replace(now, persona=persona), said=_cost_of_persona)
+
+    async def set_words(self, interaction: Interaction, text: str) -> None:
+        """Empty: nothing is blocked.
+
+        Raises:
+            WordListRefused: too many, too long, or nothing that could be looked for.
+        """
+        words = parse_words(text)
+        guild = await self._begin(interaction)
+        await self._change(interaction, guild, lambda now: replace(now, blocked_words=words))
 
     async def _begin(self, interaction: Interaction) -> discord.Guild:
         """The server, once it is sure that the asker may decide here."""
@@ -453,6 +492,18 @@ def _periods(settings: GuildSettings) -> list[str]:
     return lines
 
 
+def _said_of_retention(days: int, falling: int) -> list[str]:
+    """What becomes of what is there. 0 days keep it for ever."""
+    if not falling:
+        older = "Nothing here is older than that." if days else "The bot's operator keeps questions for ever."
+        return [f"-# {older} The ledger of credits is not touched."]
+    what = "question or order is" if falling == 1 else "questions and orders are"
+    return [
+        f"{falling:,} {what} older than that: deleted now, for good, with what the buttons below need.",
+        "-# The messages themselves stay in Discord, and the ledger of credits is not touched.",
+    ]
+
+
 def _cost_of_persona(settings: GuildSettings) -> list[str]:
     return [] if settings.persona is None else ["-# It is sent, and paid for, with every question that is asked here."]
 
@@ -515,6 +566,31 @@ class PersonaForm(discord.ui.Modal, title="Persona in this server"):
     async def on_submit(self, interaction: Interaction, /) -> None:  # type: ignore[override]  # our own client's type
         assert isinstance(self.text.component, discord.ui.TextInput)
         await self._cog.set_persona(interaction, self.text.component.value)
+
+    async def on_error(self, interaction: Interaction, error: Exception, /) -> None:  # type: ignore[override]  # as above
+        await interaction.client.report(interaction, error)
+
+
+class WordsForm(discord.ui.Modal, title="Blocked words in this server"):
+    """The server's list, to be changed."""
+
+    text: discord.ui.Label["WordsForm"] = discord.ui.Label(
+        text="One word or phrase a line",
+        description="Whole words, in any script, whatever their case. Empty: nothing is blocked.",
+        component=discord.ui.TextInput(
+            custom_id="words", style=discord.TextStyle.paragraph, max_length=LIST_LIMIT, required=False
+        ),
+    )
+
+    def __init__(self, cog: SettingsCog, words: Sequence[str]) -> None:
+        super().__init__(timeout=FORM_S)
+        self._cog = cog
+        assert isinstance(self.text.component, discord.ui.TextInput)
+        self.text.component.default = "\n".join(words)
+
+    async def on_submit(self, interaction: Interaction, /) -> None:  # type: ignore[override]  # our own client's type
+        assert isinstance(self.text.component, discord.ui.TextInput)
+        await self._cog.set_words(interaction, self.text.component.value)
 
     async def on_error(self, interaction: Interaction, error: Exception, /) -> None:  # type: ignore[override]  # as above
         await interaction.client.report(interaction, error)

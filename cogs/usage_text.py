@@ -254,7 +254,7 @@ def _charges(entries: Sequence[Entry], unit: CreditUnit, *, with_member: bool) -
 
 
 def _entry(entry: Entry, unit: CreditUnit, *, with_member: bool) -> str:
-    who = f" <@{entry.user_id}>" if with_member else ""
+    who = f" {_member(entry.user_id)}" if with_member else ""
     when = format_dt(entry.asked_at, "R")
     if entry.entry_kind != "charge":
         sign = "+" if entry.granted_nano > 0 else ""
@@ -266,6 +266,11 @@ def _entry(entry: Entry, unit: CreditUnit, *, with_member: bool) -> str:
     amount = f"{about}{unit.show(entry.user_nano, up=True)}" if entry.user_nano else "free"
     icon = _ICONS.get(entry.kind or "", "")
     return f"- {when}{who} **{amount}** {icon} `{entry.model}`, {REASONS.get(entry.reason) or _excerpt(entry.reason)}"
+
+
+def _member(user_id: int) -> str:
+    """A mention; who has been erased is a number below zero in the books."""
+    return f"<@{user_id}>" if user_id > 0 else "somebody who was erased"
 
 
 def _excerpt(text: str) -> str:
@@ -282,7 +287,7 @@ def _members(usage: ServerUsage, unit: CreditUnit) -> list[str]:
     for rank, each in enumerate(usage.members[:SHOWN_MEMBERS], 1):
         share = f" ({each.user_nano * 100 // total} %)" if total else ""
         requests = _count(each.requests, "request")
-        lines.append(f"{rank}. <@{each.user_id}> **{unit.show(each.user_nano, up=True)}**{share}, {requests}")
+        lines.append(f"{rank}. {_member(each.user_id)} **{unit.show(each.user_nano, up=True)}**{share}, {requests}")
     return lines
 
 

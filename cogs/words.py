@@ -12,7 +12,7 @@ from bot import errors
 from bot.client import Bot
 from bot.credits.policy import DIRECT_SCOPE
 from bot.money import CreditUnit, NanoDollars
-from bot.storage.errors import StorageError
+from bot.storage.errors import StorageDamaged, StorageError
 
 _WRONG_SETUP: Final = (
     "⚠️ I am set up wrongly, so I cannot reach the AI service. "
@@ -107,6 +107,18 @@ _DEFAULT_COMMANDS: Final[dict[errors.PromptKind, str]] = {
     "question": "/settings default-model",
     "picture": "/settings picture-defaults",
 }
+
+
+def _word_list_refused(error: errors.WordListRefused) -> str:
+    match error.problem:
+        case "too many":
+            return f"⚠️ That is more than a list can have: at most {error.limit} words. Nothing was changed."
+        case "too long":
+            return (
+                f"⚠️ {_typed(error.word)} is too long for a word: at most {error.limit} characters. Nothing was changed."
+            )
+        case "unreadable":
+            return f"⚠️ {_typed(error.word)} has no letter or digit that I could look for. Nothing was changed."
 
 
 def _default_left_out(error: errors.DefaultLeftOut) -> str:
@@ -213,6 +225,9 @@ _SENTENCES: Final[dict[type[BaseException], str | Callable[[Any], str]]] = {
     errors.CeilingReached: _ceiling,
     errors.RequestEnded: "⚠️ This request has been dealt with before. Please send it again.",
     errors.ProviderUnreachable: "⚠️ The AI service did not answer. Please try again in a minute.",
+    errors.ProviderDown: lambda e: (
+        f"⚠️ The AI service is down just now. I try it again in {_seconds(e.retry_after_s)}; please ask after that."
+    ),
     errors.ProviderRejected: (
         "⚠️ The AI service would not take this request. Please change it, or leave out what is attached, and try again."
     ),
@@ -244,6 +259,20 @@ _SENTENCES: Final[dict[type[BaseException], str | Callable[[Any], str]]] = {
     errors.DeliveryUnavailable: "⚠️ Discord does not take what I want to show just now. Please try again in a minute.",
     errors.Overloaded: "⚠️ I am at work on as much as I can take. Please try again in a minute.",
     errors.LineFull: _line_full,
+    errors.WordBlocked: (
+        "⚠️ This server's admins have a list of words that are not for here, and one of them is in there. "
+        "Please put it in other words."
+    ),
+    errors.WordListRefused: _word_list_refused,
+    errors.OwnAnswersOpen: lambda e: (
+        f"⚠️ {'An answer is' if e.limit == 1 else f'{e.limit} answers are'} being written for you already. "
+        "Please wait for the end of one, or stop it, and ask again."
+    ),
+    errors.TooFast: lambda e: f"⚠️ That was quick. Please wait {_seconds(e.retry_after_s)} before you ask again.",
+    errors.Restarting: "⚠️ I am being restarted. Please try again in a minute.",
+    StorageDamaged: (
+        "🛑 My memory is damaged, so I take nothing new until my operator has mended it. Nothing was charged."
+    ),
     StorageError: "⚠️ I cannot reach my memory just now. Please try again in a minute.",
     app_commands.MissingPermissions: "⚠️ You do not have the permission for that here.",
     app_commands.NoPrivateMessage: "⚠️ That works in servers only.",

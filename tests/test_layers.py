@@ -10,9 +10,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 LAYERS = [
-    {"bot.errors", "bot.money", "bot.settings", "bot.catalog"},
+    {"bot.errors", "bot.money", "bot.settings", "bot.catalog", "bot.wordlist", "bot.observer"},
     {"bot.minitoolai", "bot.storage", "bot.delivery"},
-    {"bot.answers", "bot.credits", "bot.guilds", "bot.pictures", "bot.ops"},
+    {"bot.answers", "bot.credits", "bot.guilds", "bot.pictures", "bot.ops", "bot.privacy", "bot.remembered"},
     {"bot.app", "bot.client", "bot.__main__"},
     {"cogs"},
 ]

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from bot.credits import ledger as books
+from bot.credits.late import LateEnds
 from bot.credits.ledger import Ledger
 from bot.credits.rules import Consumed, Reason, outcome
 from bot.credits.values import Hold
@@ -18,7 +19,8 @@ log = logging.getLogger(__name__)
 
 PAUSES_S: Final = (0.2, 1.0, 3.0)
 """Between the tries to end a hold while the database does not take it. After the last one the hold stays open, visible
-in the ledger, and the next start ends it by the crash rule: nobody pays twice, and nothing is lost."""
+in the ledger, and ends as was due as soon as the database takes it. If it never does, the next start ends it by the
+crash rule: nobody pays twice, and nothing is lost."""
 
 
 class Charge:
@@ -27,11 +29,12 @@ class Charge:
     That counts where the database fails, too: what was due then is what is tried again.
     """
 
-    def __init__(self, ledger: Ledger, hold: Hold, *, now: Callable[[], datetime]) -> None:
+    def __init__(self, ledger: Ledger, hold: Hold, *, late: LateEnds, now: Callable[[], datetime]) -> None:
         self.hold = hold
         self.ended = False
         self._due: tuple[Reason, Consumed] | None = None
         self._ledger = ledger
+        self._late = late
         self._now = now
 
     def paid(self, reason: Reason, consumed: Consumed) -> NanoDollars:
@@ -55,7 +58,15 @@ class Charge:
             log.warning("a charge is not recorded yet: %s", error)
 
     async def end(self, reason: Reason, consumed: Consumed) -> None:
-        """End it, trying again while the database does not take it."""
+        """End it, trying again while the database does not take it; who is cancelled meanwhile leaves the rest of the
+        tries to others."""
+        try:
+            await self._insist(reason, consumed)
+        finally:
+            if not self.ended and self._due is not None:
+                self._late.add(self.hold.key, *self._due, at=self._now())
+
+    async def _insist(self, reason: Reason, consumed: Consumed) -> None:
         for pause_s in PAUSES_S:
             await self.try_to_end(reason, consumed)
             if self.ended:
@@ -63,4 +74,4 @@ class Charge:
             await asyncio.sleep(pause_s)
         await self.try_to_end(reason, consumed)
         if not self.ended:
-            log.error("a charge could not be recorded and stays on hold until the next start")
+            log.error("a charge could not be recorded yet: it stays on hold until the database takes it")

@@ -30,8 +30,10 @@ from bot.answers.journey import (
     reason_of,
 )
 from bot.answers.live import Live
-from bot.answers.records import Records, begin
+from bot.answers.records import Records, asked_at, begin
+from bot.answers.stopwatch import Stopwatch
 from bot.answers.tokens import TokenCounter, image_tokens
+from bot.credits.late import LateEnds
 from bot.credits.ledger import Ledger
 from bot.credits.notices import used_notice
 from bot.credits.rules import NOTHING, Consumed, Reason
@@ -49,7 +51,9 @@ from bot.errors import (
 from bot.minitoolai.chat import ChatRequest, Finished, TextDelta, Usage
 from bot.minitoolai.client import MiniToolAI
 from bot.money import CreditUnit, NanoDollars
+from bot.observer import SILENT, Observer
 from bot.settings import Settings
+from bot.wordlist import Masker
 
 log = logging.getLogger(__name__)
 
@@ -74,14 +78,18 @@ class Conversation:
         settings: Settings,
         api: MiniToolAI,
         ledger: Ledger,
+        late: LateEnds,
         unit: CreditUnit,
         counter: TokenCounter,
         records: Records,
         now: Callable[[], float],
+        observer: Observer = SILENT,
     ) -> None:
+        self._observer = observer
         self._settings = settings
         self._api = api
         self._ledger = ledger
+        self._late = late
         self._unit = unit
         self._counter = counter
         self._records = records
@@ -124,7 +132,8 @@ class Conversation:
             DeliveryError: the answer could not be shown, or was deleted. The question is not remembered then.
             StorageError: nothing could be held, and nothing was asked of the API.
         """
-        charge = Charge(self._ledger, await self._hold(prepared, surface.token), now=self.moment)
+        hold = await self._hold(prepared, surface.token)
+        charge = Charge(self._ledger, hold, late=self._late, now=self.moment)
         prepared = prepared.within(charge.hold)
         heard = Heard()
         reason: Reason = "cut"
@@ -152,6 +161,7 @@ class Conversation:
         answer_id = prepared.job.question.id
         stop = replace(button("stop", answer_id, "Stop", "⏹️"), style="danger")
         remembered = False
+        stopwatch = Stopwatch(self._observer, asked_at=asked_at(answer_id).timestamp(), now=self._now)
         try:
             async with (
                 Live(
@@ -160,11 +170,13 @@ class Conversation:
                     stop=stop,
                     heading=heading_of(prepared.job),
                     note_messages=partial(self._records.note_messages, prepared.job),
+                    note_shown=stopwatch.shown,
                 ) as live,
                 _closed_on_failure(live, answer_id),
             ):
                 live.attach(prepared.uploads)
-                await self._listen(prepared, heard, live, running)
+                await self._listen(prepared, heard, live, running, stopwatch)
+                stopwatch.said()
                 result = self._result(prepared, heard, running, words)
                 live.check()
                 # What is being read is paid and remembered before its last edit, so that its buttons, and the next
@@ -179,6 +191,7 @@ class Conversation:
                     notice=result.notice,
                     torn=result.ending not in WHOLE,
                 )
+                stopwatch.whole()
                 if not begun_to_show:
                     remembered = await self._records.settle(prepared, result, charge)
             await self._records.place(prepared, result, sent, remembered=remembered)
@@ -187,11 +200,23 @@ class Conversation:
             raise
         log.info("answered (%s) by %s, %d + %d tokens", result.ending, prepared.model.id, *_counts(result.usage))
 
-    async def _listen(self, prepared: Prepared, heard: Heard, live: Live, running: Running) -> None:
+    async def _listen(
+        self, prepared: Prepared, heard: Heard, live: Live, running: Running, stopwatch: Stopwatch
+    ) -> None:
         """Pull the stream to its end, a halt, or an error of the API's, which is part of what was heard."""
         if running.halted:
             return
         loop = asyncio.get_running_loop()
+        masker = Masker(prepared.words)
+
+        def say(text: str) -> None:
+            if not text:
+                return
+            if not heard.parts and not text.lstrip().startswith("`"):  # else the model does it
+                live.add(prepared.reopening)
+            heard.parts.append(text)
+            live.add(text)
+
         silence = loop.call_later(SILENCE_S, live.note, "thinking…")
         try:
             async with (
@@ -201,11 +226,9 @@ class Conversation:
                 async for event in events:
                     if isinstance(event, TextDelta):
                         silence.cancel()
-                        if not heard.parts and not event.text.lstrip().startswith("`"):  # else the model does it
-                            live.add(prepared.reopening)
-                        heard.parts.append(event.text)
-                        live.add(event.text)
+                        say(masker.feed(event.text))
                     elif isinstance(event, Finished):
+                        stopwatch.said()
                         heard.finish_reason = event.reason
                         running.scope.reschedule(loop.time() + USAGE_WAIT_S)
                     else:
@@ -222,6 +245,7 @@ class Conversation:
                 log.warning("the AI service failed: %s %s", type(error).__name__, detail)
         finally:
             silence.cancel()
+            say(masker.end())
             running.scope = None  # what comes now ends nothing: a deadline that is over cannot be moved
 
     def _result(self, prepared: Prepared, heard: Heard, running: Running, words: Words) -> Result:

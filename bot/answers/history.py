@@ -126,11 +126,12 @@ class AnswerRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModeChoice:
-    """How a channel remembers, and who said so."""
+    """How a channel remembers, and who said so: 0 once they have been erased. `guild_id` is its server's."""
 
     mode: Mode
     set_by: int
     set_at: datetime
+    guild_id: int | None = None
 
 
 def default_mode(place: Place) -> Mode:
@@ -372,8 +373,12 @@ async def delete_answers_before(tx: Tx, moment: datetime) -> int:
 
 async def mode_choice(tx: Tx, channel_id: int) -> ModeChoice | None:
     """What somebody chose for the channel; None: nobody did."""
-    row = await tx.fetch_one("SELECT mode, set_by, set_at_us FROM memory_modes WHERE channel_id = ?", (channel_id,))
-    return ModeChoice(mode=row["mode"], set_by=row["set_by"], set_at=_from_us(row["set_at_us"])) if row else None
+    row = await tx.fetch_one("SELECT * FROM memory_modes WHERE channel_id = ?", (channel_id,))
+    if row is None:
+        return None
+    return ModeChoice(
+        mode=row["mode"], set_by=row["set_by"], set_at=_from_us(row["set_at_us"]), guild_id=row["guild_id"]
+    )
 
 
 async def mode(tx: Tx, place: Place) -> Mode:
@@ -389,10 +394,10 @@ async def mode(tx: Tx, place: Place) -> Mode:
 async def set_mode(tx: Tx, channel_id: int, choice: ModeChoice) -> None:
     """Choose for the channel. What was remembered stays where it is, and is read again when the mode comes back."""
     await tx.execute(
-        "INSERT INTO memory_modes (channel_id, mode, set_by, set_at_us) VALUES (?, ?, ?, ?) "
+        "INSERT INTO memory_modes (channel_id, mode, set_by, set_at_us, guild_id) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT (channel_id) DO UPDATE SET mode = excluded.mode, set_by = excluded.set_by, "
-        "set_at_us = excluded.set_at_us",
-        (channel_id, choice.mode, choice.set_by, _to_us(choice.set_at)),
+        "set_at_us = excluded.set_at_us, guild_id = excluded.guild_id",
+        (channel_id, choice.mode, choice.set_by, _to_us(choice.set_at), choice.guild_id),
     )
 
 

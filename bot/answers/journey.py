@@ -15,6 +15,7 @@ from bot.credits.values import Hold
 from bot.delivery.messages import Button, Outgoing, Upload
 from bot.errors import ProviderError, ProviderUnreachable, StreamFailed
 from bot.minitoolai.chat import ChatRequest, Usage
+from bot.wordlist import WordList
 
 Words = Callable[[BaseException], str]
 """What an error is to the reader."""
@@ -63,7 +64,7 @@ class Job:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
     """Everything that is known before the API is asked. `reopening` opens the code block anew in which the answer
-    stopped that is carried on."""
+    stopped that is carried on; `words` are masked in the answer."""
 
     job: Job
     model: ChatModel
@@ -74,6 +75,7 @@ class Prepared:
     uploads: tuple[Upload, ...]
     notes: tuple[str, ...]
     reopening: str
+    words: WordList
     length_note: str = ""
 
     def within(self, hold: Hold) -> "Prepared":
@@ -93,11 +95,12 @@ class Prepared:
 
 @dataclass(kw_only=True, slots=True)
 class Running:
-    """An answer that is being given. `halt` ends its stream, whose deadline is `scope`; before there is one, it is
-    remembered in `halted`, and after it there is nothing to end."""
+    """An answer that is being given, by `task`. `halt` ends its stream, whose deadline is `scope`; before there is one,
+    it is remembered in `halted`, and after it there is nothing to end."""
 
     asker_id: int
     channel_id: int
+    task: asyncio.Task[object] | None
     scope: asyncio.Timeout | None = None
     halted: Literal["stopped", "restart"] | None = None
     ended: asyncio.Event = field(default_factory=asyncio.Event)

@@ -72,6 +72,7 @@ class _Flight:
     creates: bool
     rendered: Outgoing | None = None
     has_words: bool = False
+    unshown_since: float | None = None
 
     @property
     def carries_files(self) -> bool:
@@ -94,10 +95,13 @@ class Live:
         heading: str = "",
         page_limit: int = PAGE_LIMIT,
         note_messages: Callable[[tuple[Sent, ...]], None] | None = None,
+        note_shown: Callable[[float], None] = lambda _: None,
     ) -> None:
         """`heading` are whole lines shown above the first words, and not part of the answer.
 
         `note_messages` is told, while the answer grows, of its messages whenever there is one more; it must not block.
+        Nor must `note_shown`, which is told, after each edit that shows new words, for how many seconds the oldest of
+        them had been waiting.
         """
         if max_messages < 1:
             raise ValueError("an answer needs at least one message")
@@ -108,6 +112,8 @@ class Live:
         self._pages = Pages(page_limit)
         self._heading = heading
         self._note_messages = note_messages
+        self._note_shown = note_shown
+        self._unshown_since: float | None = None
         self._parts: list[str] = []
         self._fed = 0
         self._open = ""
@@ -167,6 +173,8 @@ class Live:
         if self.failure is not None and not isinstance(self.failure, DeliveryUnavailable):
             raise self.failure
         self._parts.append(text)
+        if self._unshown_since is None:
+            self._unshown_since = asyncio.get_running_loop().time()
         self._changed.set()
 
     def attach(self, uploads: tuple[Upload, ...]) -> None:
@@ -268,6 +276,8 @@ class Live:
             self._feed()
             state = self._growing(flight.number)
             flight.has_words = self._total() > 0
+            if flight.has_words and flight.number == min(self._total(), self._most) - 1:
+                flight.unshown_since = self._take_unshown(flight.unshown_since)
             rides = bool(self._uploads) and flight.number == 0 and self._has_words
             flight.rendered = replace(state, uploads=self._uploads) if rides else state
             return flight.rendered
@@ -276,12 +286,26 @@ class Live:
         self._flight = flight
         try:
             sent = await self._surface.write(flight.number, render, urgency)
+        except BaseException:
+            if flight.unshown_since is not None:
+                self._unshown_since = flight.unshown_since
+            raise
         finally:
             self._flight = None
         self._failures = 0
+        self._tell_shown(flight.unshown_since)
         if flight.rendered is not None:
             self._record(flight.number, flight.rendered, sent)
             self._has_words = self._has_words or flight.has_words
+
+    def _take_unshown(self, before: float | None = None) -> float | None:
+        """Since when the oldest words have waited that an edit shows; `before`, where it showed older ones already."""
+        since, self._unshown_since = self._unshown_since, None
+        return since if before is None else before
+
+    def _tell_shown(self, since: float | None) -> None:
+        if since is not None:
+            self._note_shown(asyncio.get_running_loop().time() - since)
 
     def _next(self) -> int | None:
         """The first message that does not show what it should, or None."""
@@ -364,6 +388,7 @@ class Live:
                 while True:
                     try:
                         await self._write_finals(ending, again)
+                        self._tell_shown(self._take_unshown())
                         return
                     except _NoFurtherMessage:
                         self._most = len(self._sent)

@@ -23,6 +23,7 @@ from bot.errors import (
     AttachmentRefused,
     NothingToRepeat,
     PromptTooLong,
+    WordBlocked,
 )
 from bot.guilds import DEFAULTS, GuildSettings
 from bot.minitoolai.chat import ChatRequest
@@ -102,6 +103,8 @@ class Preparation:
         question = job.question
         recalled = await self._database.read(lambda tx: recall(tx, job))
         guild = recalled.guild
+        if guild.word_list.finds(question.prompt, question.quoted):
+            raise WordBlocked
         wanted = self.model(question, guild)
         guild.check_model(wanted.id)
         attached = await self._read_attached(job, recalled.root)
@@ -132,6 +135,7 @@ class Preparation:
             ),
             uploads=attached.uploads,
             notes=_notes(job, wanted, model, prompt),
+            words=guild.word_list,
             reopening=reopening(recalled.root.answer) if recalled.root is not None and job.kind == "more" else "",
         )
 

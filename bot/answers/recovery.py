@@ -11,6 +11,7 @@ from bot.answers.journey import interrupted
 from bot.answers.records import asked_at
 from bot.delivery.messages import Outgoing, Urgency
 from bot.delivery.rest import DiscordRest
+from bot.delivery.surfaces import first_nonce
 from bot.errors import DeliveryError
 
 log = logging.getLogger(__name__)
@@ -76,8 +77,23 @@ class Recovery:
             channel_id, message_id = record.messages[-1]
             closing = _closing(record, await self._rest.get_message(channel_id, message_id))
             await self._rest.edit_message(channel_id, message_id, lambda: closing)
+        elif token is None and not record.messages:
+            await self._reply(record)
         else:
             raise DeliveryError("nothing was shown yet, or only the interaction's token reached it")
+
+    async def _reply(self, record: AnswerRecord) -> None:
+        """Answer a message whose reply is not known: there is none yet, or the process died before it could note it.
+
+        Raises:
+            DeliveryError: the channel does not take it.
+        """
+        channel_id, asked_in = record.question.place.channel_id, record.answer_id
+        new = interrupted("", record.answer_id)
+        sent = await self._rest.create_message(channel_id, lambda: new, reply_to=asked_in, nonce=first_nonce(asked_in))
+        closing = _closing(record, await self._rest.get_message(channel_id, sent.message_id))
+        if closing != new:
+            await self._rest.edit_message(channel_id, sent.message_id, lambda: closing)
 
 
 def _closing(record: AnswerRecord, shown: dict[str, Any]) -> Outgoing:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from bot.answers import history as store
 from bot.answers.conversing import Conversation
 from bot.answers.history import AnswerRecord, History, Turn
 from bot.answers.journey import Job, Running, Words, interrupted
+from bot.answers.pace import Pace
 from bot.answers.preparing import Preparation
 from bot.answers.question import Asker, Question
 from bot.answers.tokens import TokenCounter
@@ -22,8 +24,10 @@ from bot.errors import (
     NotPermitted,
     OutOfRange,
     Overloaded,
+    OwnAnswersOpen,
     PromptEmpty,
     PromptTooLong,
+    Restarting,
 )
 from bot.settings import Settings
 from bot.storage.database import Database, Tx
@@ -35,8 +39,10 @@ PROMPT_LIMIT: Final = 6_000
 TEMPERATURE_RANGE: Final = (0.0, 2.0)
 RECORD_WAIT_S: Final = 2.0
 """How long a button waits until its answer is written down; Discord wants to hear of it within 3 s."""
-CLOSE_S: Final = 10.0
+CLOSE_S: Final = 8.0
 """How long the open answers have for their last edit when the bot stops."""
+CANCEL_S: Final = 2.0
+"""How long those have to settle that Discord takes no last edit of."""
 
 
 class Answers:
@@ -57,6 +63,7 @@ class Answers:
         self._counter = counter
         self._preparation = preparation
         self._conversation = conversation
+        self._pace = Pace(settings.questions_per_minute)
         self._running: dict[int, Running] = {}
         self._all_ended = asyncio.Event()
         self._all_ended.set()
@@ -69,7 +76,7 @@ class Answers:
 
         Raises:
             BadRequest: its kind says what is wrong.
-            Overloaded: as many answers as configured are open, or the bot is stopping.
+            TooFast, Overloaded, Restarting: see `admit`.
         """
         if not (question.prompt.strip() or question.images or question.file or question.quoted):
             raise PromptEmpty
@@ -81,11 +88,27 @@ class Answers:
         longest = min(self._settings.max_answer_tokens_limit, model.output_tokens)
         if question.max_tokens is not None and not _within(question.max_tokens, 1, longest):
             raise OutOfRange("max_tokens", low=1, high=longest)
-        self._check_load()
+        self.admit(question.asker.id)
 
-    def _check_load(self) -> None:
-        if self._closing or len(self._running) >= self._settings.max_open_answers:
+    def admit(self, asker_id: int) -> None:
+        """Count one question of that member, before anything is promised to them.
+
+        Raises:
+            TooFast: it comes too soon after those before.
+            Overloaded: as many answers as configured are open, or as many of theirs.
+            Restarting: the bot is stopping.
+        """
+        self._check_load(asker_id)
+        self._pace.enter(asker_id, time.monotonic())
+
+    def _check_load(self, asker_id: int) -> None:
+        if self._closing:
+            raise Restarting
+        if len(self._running) >= self._settings.max_open_answers:
             raise Overloaded
+        limit = self._settings.max_open_answers_per_member
+        if sum(running.asker_id == asker_id for running in self._running.values()) >= limit:
+            raise OwnAnswersOpen(limit)
 
     # The doors
 
@@ -149,6 +172,11 @@ class Answers:
             raise NotPermitted("the person who asked")
         return record
 
+    @property
+    def open_count(self) -> int:
+        """How many answers are being given."""
+        return len(self._running)
+
     def is_open(self, answer_id: int) -> bool:
         """Whether the answer is being given right now, by this process."""
         return answer_id in self._running
@@ -206,13 +234,26 @@ class Answers:
         await self._database.write(forget)
         return record.messages
 
-    async def close(self) -> None:
-        """Take no more questions, end the open answers with a word about why, and wait for their last edits."""
+    async def close(self, *, grace_s: float = 0.0) -> None:
+        """Take no more questions, and let the open answers end by themselves for `grace_s` seconds.
+
+        What is left then ends with a word about why; its last edit is waited for, `CLOSE_S` at most.
+        """
         self._closing = True
+        if grace_s > 0 and self._running:
+            log.info("stopping: %d answers have %g s to end by themselves", len(self._running), grace_s)
+        await self._wait_for_all(grace_s)
         for running in self._running.values():
             running.halt("restart")
+        await self._wait_for_all(CLOSE_S)
+        for running in self._running.values():  # Discord takes no last edit: the charge at least is to be settled
+            if running.task is not None:
+                running.task.cancel()
+        await self._wait_for_all(CANCEL_S)
+
+    async def _wait_for_all(self, timeout_s: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_S):
+            async with asyncio.timeout(timeout_s):
                 await self._all_ended.wait()
 
     async def _record(self, answer_id: int, channel_id: int) -> AnswerRecord:
@@ -233,8 +274,10 @@ class Answers:
         if question.id in self._running:
             log.info("the same question came twice: it is being answered already")
             return
-        self._check_load()
-        running = self._running[question.id] = Running(asker_id=question.asker.id, channel_id=question.place.channel_id)
+        self._check_load(question.asker.id)  # others may have begun since it was admitted
+        running = self._running[question.id] = Running(
+            asker_id=question.asker.id, channel_id=question.place.channel_id, task=asyncio.current_task()
+        )
         self._all_ended.clear()
         try:
             prepared = await self._preparation.prepare(job)

@@ -14,9 +14,12 @@ from bot.credits.values import from_us, to_us
 from bot.errors import NothingToRemove
 from bot.guilds import Decision, Logged, Target
 from bot.money import NanoDollars
+from bot.privacy.values import Held, Record
 from bot.storage.database import Database, Row, Tx
 
 PAGE_LIMIT: Final = 100
+EXPORT_LIMIT: Final = 10_000
+"""Allowances that an export has: more than anybody sets by hand."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -157,6 +160,55 @@ async def _log(
         after=None if after is None else after.text,
     )
     await guilds.record(tx, logged)
+
+
+async def grants_once(tx: Tx, scope_id: int, user_id: int, *, operator: Allowance) -> bool:
+    """Whether an allowance that is given once, for all time, could apply to somebody: their roles are not known."""
+    if operator.kind == "amount" and operator.period == "once":
+        return True
+    row = await tx.fetch_one(
+        "SELECT 1 FROM allowances WHERE scope_id = ? AND kind = 'amount' AND period = 'once'"
+        " AND (target_kind <> 'member' OR target_id = ?) LIMIT 1",
+        (scope_id, user_id),
+    )
+    return row is not None
+
+
+async def held(tx: Tx, user_id: int) -> list[Held]:
+    """How many allowances are set for somebody, or were set by them, by server."""
+    rows = await tx.fetch_all(
+        "SELECT scope_id AS guild_id, COUNT(*) AS count, MIN(set_at_us) AS since_us FROM allowances"
+        " WHERE target_kind = 'member' AND target_id = ? OR set_by = ? GROUP BY scope_id",
+        (user_id, user_id),
+    )
+    return [Held(kind="allowances", **dict(row)) for row in rows]
+
+
+async def export(tx: Tx, user_id: int) -> list[Record]:
+    """The allowances that are set for somebody, or were set by them."""
+    rows = await tx.fetch_all(
+        "SELECT * FROM allowances WHERE target_kind = 'member' AND target_id = ? OR set_by = ? LIMIT ?",
+        (user_id, user_id, EXPORT_LIMIT),
+    )
+    return [dict(row) for row in rows]
+
+
+async def erase_setter(tx: Tx, user_id: int, *, before_us: int) -> None:
+    """Who set allowances goes; the allowances stay, those for somebody too: a block must not end by their wish."""
+    await tx.execute("UPDATE allowances SET set_by = 0 WHERE set_by = ? AND set_at_us <= ?", (user_id, before_us))
+
+
+async def servers_with_own(tx: Tx, user_id: int) -> list[int]:
+    """The servers whose admins set an allowance for somebody by name."""
+    rows = await tx.fetch_all(
+        "SELECT scope_id FROM allowances WHERE target_kind = 'member' AND target_id = ?", (user_id,)
+    )
+    return [row["scope_id"] for row in rows]
+
+
+async def erase_guild(tx: Tx, guild_id: int) -> None:
+    """All that a server's admins set."""
+    await tx.execute("DELETE FROM allowances WHERE scope_id = ?", (guild_id,))
 
 
 class Allowances:

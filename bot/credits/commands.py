@@ -14,8 +14,8 @@ from typing import TextIO
 from bot.credits.check import check
 from bot.credits.export import header, row
 from bot.credits.reports import Span, entries_page
-from bot.errors import BotError, SettingsError
-from bot.settings import VARIABLES
+from bot.errors import BotError
+from bot.settings import read_one
 from bot.storage.database import Tx
 from bot.storage.snapshot import snapshot
 
@@ -42,12 +42,7 @@ def run(arguments: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 
 def _database_url(environ: Mapping[str, str]) -> str:
-    """DATABASE_URL alone: whoever checks the books needs neither token nor key."""
-    [variable] = [variable for variable in VARIABLES if variable.name == "DATABASE_URL"]
-    try:
-        return str(variable.read(environ))
-    except ValueError as problem:
-        raise SettingsError([f"{variable.name} {problem}"]) from problem
+    return str(read_one("DATABASE_URL", environ))
 
 
 async def _check(url: str) -> int:

@@ -6,6 +6,7 @@ caller can join them with writes of other modules; `Ledger` runs them one by one
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -42,6 +43,8 @@ from bot.guilds import Decision, Logged, Target
 from bot.money import AMOUNT_LIMIT, NO_MONEY, CreditUnit, NanoDollars
 from bot.storage.database import Database, Operation, Row, Tx, Value
 from bot.storage.errors import StorageError
+
+log = logging.getLogger(__name__)
 
 BOT_SCOPE: Final = -1
 """The scope, in `month_totals` only, of everything the bot does."""
@@ -150,6 +153,7 @@ class Ledger:
             self._notify(notice)
         if isinstance(tried.result, CreditsError):
             raise tried.result
+        _log_hold(request, tried.result)
         return tried.result
 
     async def end(self, key: int, reason: Reason, consumed: Consumed = NOTHING, *, at: datetime) -> Ended:
@@ -193,6 +197,18 @@ class Ledger:
         return await self._database.write(
             lambda tx: correct(tx, scope_id, user_id, amount_nano, decision, unit=self._unit)
         )
+
+    async def open_holds(self, *, timeout_s: float) -> int:
+        """How many requests are on hold, of this run or an earlier one.
+
+        Raises:
+            StorageError: it could not be read, or not in time.
+        """
+        row = await self._database.read(
+            lambda tx: tx.fetch_one("SELECT COUNT(*) AS number FROM holds"), timeout_s=timeout_s
+        )
+        assert row is not None
+        return int(row["number"])
 
     async def standing(self, scope_id: int, user_id: int, role_ids: Collection[int], *, at: datetime) -> Standing:
         """The account as it stands at that time."""
@@ -302,6 +318,11 @@ class Ledger:
             "SELECT request_id FROM holds WHERE run_id <> ? ORDER BY request_id LIMIT ?", (self._run_id, RESOLVE_BATCH)
         )
         return [await end(tx, row["request_id"], "crashed", at=at) for row in rows]
+
+
+def _log_hold(request: HoldRequest, hold: Hold) -> None:
+    facts = {"kind": request.kind, "model": request.model, "held_nano": hold.amount_nano}
+    log.info("on hold", extra={"request_id": request.key, **facts})
 
 
 def month_of(at: datetime) -> int:
@@ -504,6 +525,8 @@ def _percent_reached(ceiling: _Ceiling, added: NanoDollars) -> Literal[80, 100] 
 async def end(tx: Tx, key: int, reason: Reason, consumed: Consumed = NOTHING, *, at: datetime) -> Ended:
     """End the hold of `key` as `rules.PAYERS` says, at the written time `at`. Ended before: harmless, `first` is false.
 
+    Announces the entry, where there is a new one.
+
     Raises:
         LookupError: nothing was ever held under that key.
     """
@@ -534,6 +557,7 @@ async def end(tx: Tx, key: int, reason: Reason, consumed: Consumed = NOTHING, *,
         " WHERE month = ? AND scope_id IN (?, ?)",
         (entry.provider_nano, held, month_of(entry.asked_at), BOT_SCOPE, entry.scope_id),
     )
+    tx.announce(entry)
     return Ended(first=True, entry=entry)
 
 

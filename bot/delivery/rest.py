@@ -38,6 +38,7 @@ from bot.delivery.limits import (
     Route,
 )
 from bot.delivery.messages import Button, Outgoing, Sent, SentAttachment, Upload, Urgency
+from bot.observer import SILENT, Observer
 
 Render = Callable[[], Outgoing]
 Json = dict[str, Any]
@@ -106,8 +107,10 @@ class DiscordRest:
         limiter: Limiter,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        observer: Observer = SILENT,
     ) -> None:
         """`sleep` is how it pauses between attempts."""
+        self._observer = observer
         self._api_url = api_url.rstrip("/")
         self._session = session
         self._limiter = limiter
@@ -294,21 +297,28 @@ class DiscordRest:
         raise AssertionError("unreachable")
 
     async def _attempt(self, call: _Call, body: Callable[[], "_Body"] | None) -> _Answer:
+        loop = asyncio.get_running_loop()
+        asked_at = loop.time()
         try:
             permit = await self._limiter.acquire(
                 call.route, call.urgency, patience_s=call.patience_s, creation_patience_s=CREATION_PATIENCE_S
             )
         except TimeoutError:
             raise errors.DeliveryUnavailable("the rate limits leave no room", status=429) from None
+        permitted_at = loop.time()
+        self._observer.rate_limit_waited(call.urgency.name.lower(), permitted_at - asked_at)
         try:
             content = body() if body is not None else None
         except BaseException:
             permit.unsent()
             raise
+        status = 0
         try:
             answer = await self._send(call, permit, content)
+            status = answer.status
         finally:
             permit.lost()  # unless it was answered
+            self._observer.discord_answered(call.route.name, status, loop.time() - permitted_at)
         return self._judge(call, answer, with_files=content is not None and content.uploads)
 
     async def _send(self, call: _Call, permit: Permit, body: "_Body | None") -> _Answer:

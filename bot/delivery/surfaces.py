@@ -14,6 +14,12 @@ EXPIRY_MARGIN_S: Final = 5.0
 """So long before its end an interaction's token is not used any more."""
 
 
+def first_nonce(reply_to: int) -> str:
+    """The nonce of the first message of an answer to message `reply_to`: who does not know whether it was posted, such
+    as a process after a crash, posts it again with this, and Discord makes one message of the two."""
+    return f"r{reply_to}"
+
+
 class ChannelSurface:
     """Messages in a channel where the bot may write; message 0 replies to `reply_to`.
 
@@ -34,7 +40,8 @@ class ChannelSurface:
         self._reply_to = reply_to
         self._ping_asker = ping_asker
         self._messages = list(known)
-        self._nonces: dict[int, str] = {}
+        # Kept until the message exists: who tries again after a lost answer gets the same message.
+        self._nonces: dict[int, str] = {} if reply_to is None else {0: first_nonce(reply_to)}
 
     @property
     def token(self) -> str | None:
@@ -55,7 +62,6 @@ class ChannelSurface:
             urgency,
             reply_to=self._reply_to if number == 0 else None,
             ping_asker=self._pings(number),
-            # Kept until the message exists: who tries again after a lost answer gets the same message.
             nonce=self._nonces.setdefault(number, new_nonce()),
         )
         self._messages.append(sent)

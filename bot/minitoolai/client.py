@@ -7,7 +7,8 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -18,6 +19,7 @@ import tenacity
 from bot.errors import (
     PictureFailed,
     ProviderBusy,
+    ProviderError,
     ProviderFailed,
     ProviderUnreachable,
     StreamBroken,
@@ -26,9 +28,11 @@ from bot.errors import (
 )
 from bot.minitoolai import jobs
 from bot.minitoolai.chat import ChatEvent, ChatRequest, Finished, Message, TextDelta
+from bot.minitoolai.circuit import Circuit
 from bot.minitoolai.events import ChatDecoder, well_formed
 from bot.minitoolai.images import ImageRequest, JobRef, JobState
 from bot.minitoolai.transport import Taken, Transport, verdict
+from bot.observer import SILENT, ApiOperation, Observer
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +116,9 @@ class MiniToolAI:
         connections: int = 1_000,
         image_connections: int = 100,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        observer: Observer = SILENT,
     ) -> None:
+        self._observer = observer
         base = api_url.rstrip("/")
         self._chat_url = f"{base}/chat-completions/"  # the trailing slashes are part of the paths
         self._submit_url = f"{base}/texttoimage/"
@@ -121,6 +127,8 @@ class MiniToolAI:
         self.retry: Final = retry or RetryPolicy()
         """For those who try a submission again: its verdict and its pauses."""
         self._sleep = sleep
+        self.circuit: Final = Circuit(time.monotonic)
+        """Open while the API is down: then `chat` and `submit` raise `ProviderDown` at once."""
         connect_s = self._timeouts.connect_s
         self._chats = Transport(api_key, connections=connections, connect_s=connect_s)
         self._images = Transport(api_key, connections=image_connections, connect_s=connect_s)
@@ -145,15 +153,16 @@ class MiniToolAI:
         stream = await self._open(body, answer_ends, taken)
         said_something = filtered = False
         try:
-            async with contextlib.aclosing(stream.events()) as events:
-                async for event in events:
-                    said_something |= isinstance(event, TextDelta) and not event.text.isspace()
-                    filtered |= isinstance(event, Finished) and event.reason == "content_filter"
-                    yield event
+            with self._observed("stream"):
+                async with contextlib.aclosing(stream.events()) as events:
+                    async for event in events:
+                        said_something |= isinstance(event, TextDelta) and not event.text.isspace()
+                        filtered |= isinstance(event, Finished) and event.reason == "content_filter"
+                        yield event
+                if not (said_something or filtered):
+                    raise StreamEmpty
         finally:
             stream.close()
-        if not (said_something or filtered):
-            raise StreamEmpty
 
     async def submit(self, request: ImageRequest, *, taken: Taken = lambda _: None) -> JobRef:
         """Order one picture, in one attempt. Whoever tries again asks `retry`, and writes down each try before it.
@@ -165,7 +174,8 @@ class MiniToolAI:
             PictureFailed: the API would not make a picture of it.
             ProviderError: the other causes of `bot.errors`; `ProviderFailed` with status 200 for an unreadable answer.
         """
-        answer = await self._ask(self._submit_url, jobs.request_to_json(request), taken)
+        with self.circuit.watching(), self._observed("submit"):
+            answer = await self._ask(self._submit_url, jobs.request_to_json(request), taken)
         try:
             return jobs.read_job(answer, tidy=self._images.tidy)
         except PictureFailed:
@@ -175,7 +185,8 @@ class MiniToolAI:
     async def poll(self, job: JobRef) -> JobState:
         """Ask once how far a job is. Any `ProviderError` says nothing about the job: ask again later."""
         hide = job.signature
-        answer = await self._ask(self._poll_url, jobs.job_to_json(job), hide=hide)
+        with self._observed("poll"):
+            answer = await self._ask(self._poll_url, jobs.job_to_json(job), hide=hide)
         return jobs.read_state(answer, tidy=lambda words: self._images.tidy(words, hide=hide))
 
     async def _ask(self, url: str, said: dict[str, Any], taken: Taken = lambda _: None, *, hide: str = "") -> bytes:
@@ -190,6 +201,17 @@ class MiniToolAI:
                         raise await self._images.refusal(response, hide=hide)
                     return await _read_whole(response)
 
+    @contextlib.contextmanager
+    def _observed(self, operation: ApiOperation) -> Iterator[None]:
+        """Tell the observer how a request ended, unless nobody waited for its end."""
+        began = _now()
+        try:
+            yield
+        except ProviderError as error:
+            self._observer.api_answered(operation, type(error).__name__, _now() - began)
+            raise
+        self._observer.api_answered(operation, None, _now() - began)
+
     async def _open(self, body: bytes, answer_ends: float, taken: Taken) -> "_Stream":
         """The stream with its first bytes read, after as many attempts as the policy allows."""
         retrying = tenacity.AsyncRetrying(
@@ -200,17 +222,18 @@ class MiniToolAI:
             sleep=self._sleep,
             reraise=True,
         )
-        try:
-            async with asyncio.timeout_at(answer_ends):
-                return await retrying(self._attempt, body, answer_ends, taken)
-        except TimeoutError as error:
-            raise ProviderUnreachable("no answer within the time for the whole of it", sent=True) from error
+        with self.circuit.watching():
+            try:
+                async with asyncio.timeout_at(answer_ends):
+                    return await retrying(self._attempt, body, answer_ends, taken)
+            except TimeoutError as error:
+                raise ProviderUnreachable("no answer within the time for the whole of it", sent=True) from error
 
     async def _attempt(self, body: bytes, answer_ends: float, taken: Taken) -> "_Stream":
         first_event_by = _now() + self._timeouts.first_byte_s
         response: aiohttp.ClientResponse | None = None
         try:
-            with self._chats.translating(within_s=self._timeouts.first_byte_s):
+            with self._observed("chat"), self._chats.translating(within_s=self._timeouts.first_byte_s):
                 async with asyncio.timeout_at(first_event_by):
                     response = await self._chats.post(self._chat_url, body, taken)
                     first = await response.content.readany() if response.status == 200 else b""

@@ -16,6 +16,8 @@ from typing import Any, Final, TextIO
 from bot.settings import LogFormat, LogLevel
 
 HIDDEN: Final = "…"
+EXACT_MOST: Final = 2**53
+"""The largest number up to which a double holds every whole one."""
 
 _context: ContextVar[Mapping[str, object]] = ContextVar("log_context", default={})  # noqa: B039 (never changed in place)
 
@@ -125,6 +127,9 @@ class JsonFormatter(_Formatter):
         return json.dumps({name: self._plain(value) for name, value in line.items()})
 
     def _plain(self, value: object) -> object:
+        """Ids as text: readers that take every number for a double, jq and JavaScript among them, would change them."""
+        if isinstance(value, int) and abs(value) > EXACT_MOST:
+            return str(value)
         return value if isinstance(value, int | float | None) else self.scrub(str(value))
 
 

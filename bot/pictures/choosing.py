@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bot.catalog import Catalog, ImageModel
-from bot.errors import AgeRestricted, BadRequest, ChoiceUnknown, ModelNotAllowed, PicturesOff, UnknownModel
+from bot.errors import AgeRestricted, BadRequest, ChoiceUnknown, ModelNotAllowed, PicturesOff, UnknownModel, WordBlocked
 from bot.guilds import GuildSettings
 from bot.pictures.request import SHAPES, Picture, ShapeName
 
@@ -94,10 +94,12 @@ def choose(asked: Asked, rules: Rules) -> Picture:
     """What is drawn.
 
     Raises:
-        BadRequest: what `Rules.permit` and `Picture` raise; ChoiceUnknown also for the shape.
+        BadRequest: what `Rules.permit` and `Picture` raise; ChoiceUnknown also for the shape; WordBlocked.
     """
     model = rules.pick_model() if asked.model is None else asked.model
     rules.permit(model)
+    if rules.guild.word_list.finds(asked.prompt):  # what is to be left out of a picture may be named
+        raise WordBlocked
     chosen: dict[str, Any] = rules.guild.picture_defaults.chosen
     chosen |= shape_sides(asked.shape)
     chosen |= {name: value for name, value in asdict(asked).items() if name != "shape" and value is not None}

@@ -40,6 +40,8 @@ class Course:
         self._packer = Packer(tools, stored, words)
         self._urls: dict[int, str] = {}
         self._missing: list[ProviderError] = []
+        self.has_arrived = False
+        """Whether the pictures are in Discord, though perhaps not yet in the books."""
         self._uploading = stored.state == "uploading"
         self._halvings = 0
         self._began = 0.0
@@ -212,6 +214,7 @@ class Course:
 
     async def _settle(self, arrived: Arrived) -> None:
         """Charge for what has arrived."""
+        self.has_arrived = True
         ending = Ending(
             state="delivered",
             reason="finished",

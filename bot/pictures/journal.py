@@ -2,17 +2,23 @@
 
 import asyncio
 import logging
+from itertools import chain, repeat
 from typing import Final, TypeVar
 
 from bot.storage.database import Database, Operation
-from bot.storage.errors import StorageClosed, StorageError
+from bot.storage.errors import StorageClosed, StorageDamaged, StorageError
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-PAUSES_S: Final = (0.2, 1.0, 3.0, 10.0, 30.0, 60.0, 60.0, 60.0)
-"""Between the tries. After the last one the order is left as it is on disk, to the next start: nothing is lost."""
+PAUSES_S: Final = (0.2, 1.0, 3.0, 10.0)
+"""Between the first tries."""
+PAUSE_S: Final = 30.0
+"""Between those that follow."""
+TRIES: Final = 2_880
+"""A day of them: a disk that is full is seen to by a person. After the last one the order is left as it is on disk, to
+the next start: nothing is lost."""
 
 
 class Journal:
@@ -26,12 +32,13 @@ class Journal:
 
         Raises:
             StorageClosed: the process ends.
-            StorageError: the database has not taken it for minutes.
+            StorageDamaged: the database will not take it before the next start.
+            StorageError: it has not taken it for a day.
         """
-        for pause_s in PAUSES_S:
+        for pause_s in chain(PAUSES_S, repeat(PAUSE_S, TRIES)):
             try:
                 return await self._database.write(operation)
-            except StorageClosed:
+            except (StorageClosed, StorageDamaged):
                 raise
             except StorageError as error:
                 log.warning("an order's state is not written yet: %s", error)

@@ -187,11 +187,22 @@ class Runner:
             log.info("the database closes: an order is left to the next start")
         except StorageError as error:
             log.error("an order is left to the next start, since its state cannot be written: %s", error)
+            if not course.has_arrived:
+                await self._say_left(entry)
         except Exception:
             # The top of the task. The course has ended the order, or could not: then the next start does.
             log.exception("an order could not be ended")
         finally:
             self._forget(entry)
+
+    async def _say_left(self, entry: Entry) -> None:
+        """In its message, so that it does not look as if it were being drawn. The next start shows what becomes of it.
+
+        No error: whoever cannot be told now is told by the next start.
+        """
+        outgoing = showing.left(entry.stored.order)
+        with contextlib.suppress(DeliveryError):
+            await entry.display.edit(lambda: outgoing, Urgency.FINAL)
 
     def _forget(self, entry: Entry) -> None:
         order_id = entry.line.order_id

@@ -11,7 +11,7 @@ from bot.answers.question import Asker, Place
 from bot.catalog import Catalog, ImageModel
 from bot.credits.ledger import Ledger
 from bot.credits.values import HoldRequest
-from bot.errors import LineFull, NothingToRepeat, NotPermitted, Overloaded, RequestEnded, TooLate
+from bot.errors import LineFull, NothingToRepeat, NotPermitted, RequestEnded, Restarting, TooLate
 from bot.pictures import orders
 from bot.pictures.estimates import Estimates
 from bot.pictures.line import InLine, next_up
@@ -72,6 +72,16 @@ class Pictures:
         self._resumed = False
         self._closing = False
 
+    @property
+    def drawing_count(self) -> int:
+        """How many orders are under way."""
+        return len(self._runner.running)
+
+    @property
+    def waiting_count(self) -> int:
+        """How many orders wait in line."""
+        return len(self._runner.waiting)
+
     # Orders
 
     def check(self, model: str, asker: Asker, place: Place) -> None:
@@ -79,7 +89,8 @@ class Pictures:
 
         Raises:
             UnknownModel: the catalogue has no such model.
-            LineFull, Overloaded: as many orders as configured wait, or the bot is stopping.
+            LineFull: as many orders as configured wait.
+            Restarting: the bot is stopping.
         """
         self._catalog.image_model(model)
         self._check_line(InLine(_NEWEST, asker.id, place.scope_id))
@@ -91,7 +102,7 @@ class Pictures:
         The same interaction twice is one order. Who is cancelled meanwhile has ordered all the same.
 
         Raises:
-            UnknownModel, LineFull, Overloaded: as `check`.
+            UnknownModel, LineFull, Restarting: as `check`.
             CreditsError: the asker, the server or the bot cannot pay for it.
             StorageError: nothing was held.
         """
@@ -139,9 +150,9 @@ class Pictures:
         )
 
     def _check_line(self, new: InLine) -> None:
-        """Raises LineFull where it could neither start at once nor wait, Overloaded where the bot is stopping."""
+        """Raises LineFull where it could neither start at once nor wait, Restarting where the bot is stopping."""
         if self._closing:
-            raise Overloaded
+            raise Restarting
         most_own, most = self._settings.picture_line_per_member, self._settings.picture_line
         waiting = {*self._runner.waiting, *self._arriving.values(), new}
         own = sum(one.user_id == new.user_id for one in waiting)
@@ -255,6 +266,10 @@ class Pictures:
         for stored in await self._database.read(lambda tx: orders.read_untold(tx, since=since, limit=UNTOLD_LIMIT)):
             if not self._runner.knows(stored.order.id):
                 self._runner.tell(stored, stored.untold or "")
+
+    def turn_away(self) -> None:
+        """Take no more orders; those that are open go on until `close`."""
+        self._closing = True
 
     async def close(self) -> None:
         """Take no more orders and leave the open ones, as they are on disk, to the next start."""

@@ -121,6 +121,12 @@ def ended(order: Order, *, words: str) -> Outgoing:
     return _message(order, lines, _ending_buttons(order, has_pictures=False))
 
 
+def left(order: Order) -> Outgoing:
+    """Nobody sees to it before the next start, because its state cannot be written down."""
+    words = "⏸️ Paused: my memory does not take anything in. I go on with this, or give the credits back, once it does."
+    return _message(order, (words, _subtext(" · ".join(_parameters(order.picture)))), ())
+
+
 def dm_words(order: Order, why: Misplaced) -> str:
     """The line above pictures that come by direct message, because they cannot come where they were ordered."""
     what, they = ("Your picture", "it is") if order.count == 1 else ("Your pictures", "they are")

@@ -20,10 +20,21 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import aiosqlite
 
-from bot.errors import SettingsError
-from bot.storage.errors import ConstraintBroken, StorageBusy, StorageClosed, StorageFailed
-from bot.storage.lock import sole_process
+from bot.errors import BotError, SettingsError
+from bot.observer import SILENT, Observer
+from bot.storage.errors import (
+    ConstraintBroken,
+    DatabaseInUse,
+    StorageBusy,
+    StorageClosed,
+    StorageDamaged,
+    StorageError,
+    StorageFailed,
+)
+from bot.storage.lock import holders, sole_process
 from bot.storage.migrate import MIGRATIONS, migrate, read_migrations
+from bot.storage.soundness import damaged, look_over, read_identity, set_journal_aside
+from bot.storage.weather import LASTING, Trouble, trouble_of
 
 _log = logging.getLogger(__name__)
 
@@ -68,9 +79,16 @@ class Tx(Protocol):
         """Every row; a statement that may find many bounds itself with LIMIT."""
         ...
 
+    def announce(self, fact: object) -> None:
+        """Have `fact` told, once this transaction is safely on disk, to whoever opened the database."""
+        ...
+
 
 Operation = Callable[[Tx], Awaitable[T]]
 """What runs in a transaction. It speaks to the database only: while it waits, every other writer waits with it."""
+
+Hear = Callable[[object], None]
+"""Takes what transactions announce."""
 
 
 class _SqliteTx:
@@ -79,6 +97,7 @@ class _SqliteTx:
     def __init__(self, connection: aiosqlite.Connection) -> None:
         self._connection = connection
         self._open = True
+        self.announced: list[object] = []
 
     async def execute(self, sql: str, params: Sequence[Value] = ()) -> int:
         with self._translated():
@@ -92,6 +111,9 @@ class _SqliteTx:
     async def fetch_all(self, sql: str, params: Sequence[Value] = ()) -> list[Row]:
         with self._translated():
             return list(await self._connection.execute_fetchall(sql, params))
+
+    def announce(self, fact: object) -> None:
+        self.announced.append(fact)
 
     def close(self) -> None:
         """From now on every use is refused: outside its transaction a statement would commit by itself."""
@@ -108,7 +130,13 @@ class _SqliteTx:
         except (sqlite3.Error, UnicodeEncodeError, OverflowError) as error:
             if not self._connection.in_transaction:
                 self.close()
-            raise StorageFailed(str(error)) from error
+            raise _failed(str(error), error) from error
+
+
+def _failed(words: str, error: BaseException) -> StorageFailed:
+    """The error for a caller whose write or read ended with `error`."""
+    failure = StorageDamaged if trouble_of(error) in LASTING else StorageFailed
+    return failure(words)
 
 
 @dataclass(slots=True, eq=False)
@@ -189,25 +217,45 @@ class Database:
     An operation must not call `write` of the same database: it would wait for itself until the deadline.
     """
 
-    def __init__(self, writer: aiosqlite.Connection, put_off: _PutOff, reader: aiosqlite.Connection) -> None:
+    def __init__(
+        self,
+        writer: aiosqlite.Connection,
+        put_off: _PutOff,
+        reader: aiosqlite.Connection,
+        path: Path,
+        *,
+        observer: Observer = SILENT,
+        hear: Hear = lambda _: None,
+    ) -> None:
+        self._observer = observer
+        self._hear = hear
+        self._writing: asyncio.Task[None] | None = None
         self._writer = writer
         self._put_off = put_off
         self._reader = reader
         self._reading = asyncio.Lock()
         self._queue: asyncio.Queue[_Waiting[Any] | None] = asyncio.Queue(QUEUE_LIMIT)
         self._closing = False
+        self._path = path
+        self._identity = read_identity(path)
+        self._trouble: Trouble | None = None
+        self._troubled = asyncio.Event()
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, url: str, *, migrations: Path = MIGRATIONS) -> AsyncIterator["Database"]:
+    async def open(
+        cls, url: str, *, migrations: Path = MIGRATIONS, observer: Observer = SILENT, hear: Hear = lambda _: None
+    ) -> AsyncIterator["Database"]:
         """The database at `url`, its schema brought up to date; folder and file are made when missing.
 
+        `hear` is called with every fact that a transaction announced, after its commit; it must not block or raise.
         Leaving the block finishes the operations already accepted, then closes.
 
         Raises:
             SettingsError: the URL is not one we understand, or the place cannot be written to.
             DatabaseInUse: another process has the file.
             SchemaRefused: the file's schema is newer than this version, or was changed.
+            StorageDamaged: what is in the file is no sound database.
             StorageFailed: SQLite cannot open the file.
         """
         path = sqlite_path(url)
@@ -216,16 +264,97 @@ class Database:
             stack.enter_context(sole_process(path))
             try:
                 put_off = _PutOff()
+                suspicious = await asyncio.to_thread(_left_open, path)
                 writer = await _connect(stack, path, factory=put_off.connection)
+                await look_over(writer, path, suspicious=suspicious)
                 await migrate(writer, await asyncio.to_thread(read_migrations, migrations))
                 await writer.execute("PRAGMA foreign_keys = ON")
                 reader = await _connect(stack, path)
                 await reader.execute("PRAGMA query_only = ON")
             except sqlite3.Error as error:
-                raise StorageFailed(f"{path}: {error}") from error
-            database = cls(writer, put_off, reader)
+                raise await asyncio.to_thread(_not_opened, path, error) from error
+            database = cls(writer, put_off, reader, path, observer=observer, hear=hear)
             await stack.enter_async_context(database._running())
-            yield database
+            try:
+                yield database
+            finally:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(CLOSE_LIMIT_S):
+                        await database.look_after_files()
+
+    @property
+    def waiting(self) -> int:
+        """How many writes wait for their turn."""
+        return self._queue.qsize()
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether the writer is there to take them."""
+        return self._writing is not None and not self._writing.done()
+
+    @property
+    def path(self) -> Path:
+        """The file, beside which its journal lies."""
+        return self._path
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """What kept the last write from the disk; None once one has reached it again."""
+        return self._trouble
+
+    async def wait_for_trouble(self) -> None:
+        """Return as soon as there is another trouble than at the last call."""
+        await self._troubled.wait()
+        self._troubled.clear()
+
+    async def probe(self, *, timeout_s: float = DEADLINE_S) -> None:
+        """Write something that leaves nothing, to find out whether a trouble has passed.
+
+        Raises:
+            StorageError: it has not.
+        """
+
+        async def come_and_go(tx: Tx) -> None:  # an UPDATE that changes no value would not reach the disk
+            await tx.execute("INSERT INTO schema_version (number, name, checksum, applied_at) VALUES (0, '', '', '')")
+            await tx.execute("DELETE FROM schema_version WHERE number = 0")
+
+        await self.write(come_and_go, timeout_s=timeout_s)
+
+    async def look_after_files(self) -> None:
+        """Find out whether the files under their names are still those that were opened. Never raises."""
+        if await asyncio.to_thread(read_identity, self._path) == self._identity:
+            return
+        self._note_trouble("replaced")
+        await asyncio.to_thread(set_journal_aside, self._path, self._identity)
+        # Whatever its name, the journal is still in our hands: what was committed goes from there into its own file.
+        with suppress(StorageError, sqlite3.Error):
+            async with asyncio.timeout(DEADLINE_S), self._reading:
+                await self._reader.execute_fetchall("PRAGMA wal_checkpoint(FULL)")
+
+    def _note(self, error: BaseException) -> None:
+        trouble = trouble_of(error)
+        if trouble is not None:
+            self._note_trouble(trouble)
+
+    def _note_trouble(self, trouble: Trouble) -> None:
+        if self._trouble in LASTING or trouble == self._trouble:
+            return
+        self._trouble = trouble
+        self._troubled.set()
+
+    def _check_sound(self) -> None:
+        if self._trouble in LASTING:
+            raise StorageDamaged(f"nothing is written any more: the database is {self._trouble}")
+
+    async def check(self, *, timeout_s: float) -> None:
+        """Read a row of a table that is always there.
+
+        Raises:
+            StorageError: it could not be read, or not in time; or what was to be written last did not reach the disk.
+        """
+        if self._trouble is not None:
+            raise StorageFailed(f"it takes no writes: {self._trouble}")
+        await self.read(lambda tx: tx.fetch_one("SELECT MAX(number) FROM schema_version"), timeout_s=timeout_s)
 
     async def write(self, operation: Operation[T], *, timeout_s: float = DEADLINE_S) -> T:
         """Run `operation` in a transaction and return its result once that is safely on disk.
@@ -235,19 +364,23 @@ class Database:
         Raises:
             StorageBusy: it had no turn in time, and did not run.
             StorageFailed: the group's commit failed, or the operation took too long; nothing of it is stored.
+            StorageDamaged: so it is, and nothing will be before the process is started anew.
             StorageClosed: the database is closing.
             Exception: whatever the operation raised; nothing of it is stored.
         """
         self._check_open()
+        self._check_sound()
         loop = asyncio.get_running_loop()
         waiting: _Waiting[T] = _Waiting(operation, loop.create_future())
         deadline = loop.time() + timeout_s
         await self._enqueue(waiting, deadline)
         alarm = loop.call_at(deadline, waiting.expire)
         try:
-            return await waiting.result
+            result = await waiting.result
         finally:
             alarm.cancel()
+        self._observer.write_waited(loop.time() - deadline + timeout_s)
+        return result
 
     async def read(self, operation: Operation[T], *, timeout_s: float = DEADLINE_S) -> T:
         """Run `operation` on one unchanging state of what has been committed; it cannot write.
@@ -273,6 +406,9 @@ class Database:
         try:
             await tx.execute("BEGIN")
             return await operation(tx)
+        except StorageFailed as error:
+            self._note(error)
+            raise
         finally:
             tx.close()
             # The connection's thread works in order, so this rollback comes after the statement that a cancellation
@@ -295,7 +431,7 @@ class Database:
     @asynccontextmanager
     async def _running(self) -> AsyncIterator[None]:
         """Own the writer's task: it works off what was accepted, within a limit, before it goes."""
-        task = asyncio.create_task(self._write_groups(), name="database writer")
+        task = self._writing = asyncio.create_task(self._write_groups(), name="database writer")
         try:
             yield
         finally:
@@ -332,10 +468,13 @@ class Database:
                     waiting.fail(StorageClosed("the database closed while this operation ran"))
                 raise
             except Exception as error:  # noqa: BLE001 - the top of the loop: a group's end must not end the writer
-                _log.error("a group of %d writes failed: %s", len(group), error)
+                # Once as an error: who tries again and again would else fill the disk with the news that it is full.
+                known = trouble_of(error) is not None and trouble_of(error) == self._trouble
+                _log.log(logging.INFO if known else logging.ERROR, "a group of %d writes failed: %s", len(group), error)
+                self._note(error)
                 await self._roll_back()
                 for waiting in group:
-                    failure = StorageFailed(f"nothing was stored: {error}")
+                    failure = _failed(f"nothing was stored: {error}", error)
                     failure.__cause__ = error
                     waiting.fail(failure)
 
@@ -353,36 +492,55 @@ class Database:
         return group, True
 
     async def _run_group(self, group: list[_Waiting[Any]]) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        self._check_sound()
         await self._writer.execute("BEGIN IMMEDIATE")
+        changes = self._writer.total_changes
         results = [await self._run_one(waiting) for waiting in group]
         await self._writer.execute("COMMIT")
+        failures = [result.error for result in results if isinstance(result, _Failure)]
+        if self._trouble not in LASTING and self._writer.total_changes > changes:
+            self._trouble = None  # something has reached the disk
+        for error in failures:
+            self._note(error)
+        self._observer.group_committed(len(group), loop.time() - began)
         for waiting, result in zip(group, results, strict=True):
             if isinstance(result, _Failure):
                 waiting.fail(result.error)
-            else:
-                waiting.succeed(result)
+                continue
+            for fact in result.announced:
+                self._hear(fact)
+            waiting.succeed(result.value)
 
-    async def _run_one(self, waiting: _Waiting[T]) -> "T | _Failure":
+    async def _run_one(self, waiting: _Waiting[T]) -> "_Success[T] | _Failure":
         """One operation in its savepoint: its value, or the error with which it was rolled back alone.
 
         Raises:
             sqlite3.Error: the whole group is lost. So it is too where SQLite gave up the transaction by itself, as it
                 may when the disk is full (https://sqlite.org/lang_transaction.html): there is no such savepoint then.
+            StorageFailed: it is this operation's statement at which SQLite gave up.
+            StorageDamaged: the group is lost, too: nothing more is written into a file that is damaged.
         """
         self._put_off.add("SAVEPOINT operation")
         tx = _SqliteTx(self._writer)
         try:
             async with asyncio.timeout(OPERATION_LIMIT_S) as limit:
-                result: T | _Failure = await waiting.operation(tx)
+                value = await waiting.operation(tx)
+            result: _Success[T] | _Failure = _Success(value, tx.announced)
         except asyncio.CancelledError as error:
             if _being_cancelled():
                 raise
             result = _Failure(error)  # the operation awaited something that was cancelled: its own affair
+        except StorageDamaged:
+            raise
         except Exception as error:  # noqa: BLE001 - an operation may raise anything, and its caller gets it
             result = _Failure(StorageFailed("the operation took too long") if limit.expired() else error)
         finally:
             tx.close()
         if isinstance(result, _Failure):
+            if isinstance(result.error, StorageFailed) and not self._writer.in_transaction:
+                raise result.error  # why it was given up: what follows would only say that there is no savepoint
             await self._writer.execute("ROLLBACK TO operation")
         self._put_off.add("RELEASE operation")
         return result
@@ -394,6 +552,12 @@ class Database:
                 await self._writer.execute("ROLLBACK")
             except sqlite3.Error:
                 _log.exception("the rollback failed")
+
+
+@dataclass(frozen=True, slots=True)
+class _Success(Generic[T]):
+    value: T
+    announced: Sequence[object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,7 +590,46 @@ def _prepare_file(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.touch(mode=0o600)
     except OSError as error:
-        raise SettingsError([f"DATABASE_URL: {path} cannot be written: {error.strerror or error}"]) from error
+        raise _unwritable(path, error.strerror or str(error)) from error
+
+
+def _unwritable(path: Path, why: str) -> SettingsError:
+    return SettingsError([f"DATABASE_URL: {path} cannot be written: {why}"])
+
+
+def _left_open(path: Path) -> bool:
+    """Whether whoever had the database last did not close it: then its journal is still there.
+
+    Raises:
+        StorageDamaged: there is a journal of a database that is not there. SQLite would throw it away.
+    """
+    try:
+        left = Path(f"{path}-wal").stat().st_size > 0
+        empty = path.stat().st_size == 0
+    except FileNotFoundError:
+        return False
+    if left and empty:
+        raise StorageDamaged(
+            f"{path} is missing or empty, but its journal {path}-wal is there: put the file back, "
+            "or restore a backup with `python -m bot restore FILE`"
+        )
+    return left
+
+
+def _not_opened(path: Path, error: sqlite3.Error) -> BotError:
+    """What to tell the operator of a database that cannot be opened, and what to do about it."""
+    match trouble_of(error):
+        case "full":
+            return StorageFailed(f"{path} cannot be opened, its disk is full: make room and start again ({error})")
+        case "read-only":
+            return _unwritable(path, str(error))
+        case "locked":
+            who = holders(path) or "another program"
+            return DatabaseInUse(f"{path} is locked by {who}: close that first")
+        case "damaged":
+            return damaged(path, str(error))
+        case _:
+            return StorageFailed(f"{path}: {error}")
 
 
 async def _connect(
@@ -439,6 +642,10 @@ async def _connect(
     connection = await stack.enter_async_context(aiosqlite.connect(path, isolation_level=None, factory=factory))
     connection.row_factory = sqlite3.Row
     await connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-    await connection.execute("PRAGMA journal_mode = WAL")
+    [[mode]] = await connection.execute_fetchall("PRAGMA journal_mode = WAL")
+    if mode != "wal":
+        raise StorageFailed(f"{path} lies where SQLite cannot keep its journal (it says {mode}): use a local disk")
     await connection.execute("PRAGMA synchronous = FULL")
+    # What is deleted is overwritten, and not left in pages that are free for reuse. Most builds do so by default.
+    await connection.execute("PRAGMA secure_delete = ON")
     return connection

@@ -2,7 +2,8 @@
 
 StorageError
 ├── StorageBusy         no turn before the deadline: the operation did not run
-├── StorageFailed       it was rolled back (a full disk, a damaged file, a refused statement)
+├── StorageFailed       it was rolled back (a full disk, a locked file, a refused statement)
+│   └── StorageDamaged  so was it, and nothing more will be written: the file is damaged, or no longer ours
 ├── ConstraintBroken    a rule of the schema was hurt: that statement alone was undone
 ├── StorageClosed       the database is closing, or closed
 ├── DatabaseInUse       another process has the file
@@ -22,6 +23,10 @@ class StorageBusy(StorageError):
 
 class StorageFailed(StorageError):
     """Nothing of the operation was stored. The engine's own error is the cause."""
+
+
+class StorageDamaged(StorageFailed):
+    """The file is damaged, or was taken away under the process. Trying again is of no use before somebody acts."""
 
 
 class ConstraintBroken(StorageError):

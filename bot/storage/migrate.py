@@ -70,12 +70,13 @@ async def migrate(connection: aiosqlite.Connection, migrations: tuple[Migration,
     await connection.execute(_VERSION_TABLE)
     rows = await connection.execute_fetchall("SELECT number, name, checksum FROM schema_version ORDER BY number")
     applied = [(row["number"], row["name"], row["checksum"]) for row in rows]
-    _check(applied, migrations)
+    check_applied(applied, migrations)
     for migration in migrations[len(applied) :]:
         await _apply(connection, migration)
 
 
-def _check(applied: list[tuple[int, str, str]], known: tuple[Migration, ...]) -> None:
+def check_applied(applied: list[tuple[int, str, str]], known: tuple[Migration, ...]) -> None:
+    """Raises SchemaRefused where a database that these made (number, name, checksum) is not one of this version's."""
     if len(applied) > len(known):
         raise SchemaRefused(
             f"the database has schema {applied[-1][0]} ({applied[-1][1]}), this version of the bot knows {len(known)}: "

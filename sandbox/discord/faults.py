@@ -1,5 +1,6 @@
-"""Faults that a test or a person at the sandbox's page orders for coming requests."""
+"""Faults that a test or a person at the sandbox's page orders for coming requests, and holds that keep them waiting."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -50,18 +51,64 @@ class Fault:
         )
 
 
+@dataclass(kw_only=True, slots=True, eq=False)
+class Hold:
+    """Keeps one coming request waiting until `let_go`: before anything becomes of it or, `answered`, between its taking
+    effect and its answer. Which one: as for a `Fault`. `reached` is set once the request waits.
+    """
+
+    method: str | None = None
+    template: str | None = None
+    when: Predicate | None = None
+    answered: bool = False
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    _released: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def matches(self, method: str, template: str, path: str) -> bool:
+        return (
+            not self.reached.is_set()
+            and (self.method is None or self.method == method)
+            and (self.template is None or _pattern(self.template).fullmatch(template) is not None)
+            and (self.when is None or self.when(method, path))
+        )
+
+    async def wait(self) -> None:
+        await self._released.wait()
+
+    def let_go(self) -> None:
+        """The request goes on, or is not kept waiting when it comes."""
+        self.reached.set()
+        self._released.set()
+
+
 class Faults:
-    """The ordered faults; the first that matches a request is used."""
+    """The ordered faults; the first that matches a request is used. Holds come before them."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
+        self._holds: list[Hold] = []
 
     def add(self, fault: Fault) -> Fault:
         self._faults.append(fault)
         return fault
 
+    def hold(self, hold: Hold) -> Hold:
+        self._holds.append(hold)
+        return hold
+
     def clear(self) -> None:
+        """No more faults; what is held back goes on."""
         self._faults.clear()
+        for hold in self._holds:
+            hold.let_go()
+        self._holds.clear()
+
+    def take_hold(self, method: str, template: str, path: str) -> Hold | None:
+        for hold in self._holds:
+            if hold.matches(method, template, path):
+                hold.reached.set()
+                return hold
+        return None
 
     def take(self, method: str, template: str, path: str) -> Fault | None:
         for fault in self._faults:

@@ -360,6 +360,15 @@ class Guild:
         role.permissions = permissions
         self.world.emit_role(events.GUILD_ROLE_UPDATE, role)
 
+    def remove_role(self, role: Role) -> None:
+        """Raises KeyError for one that is not there."""
+        del self.roles[role.id]
+        for member in self.members.values():
+            member.roles = [kept for kept in member.roles if kept is not role]
+        for channel in self.channels.values():
+            channel.overwrites.pop(role.id, None)
+        self.world.emit_role_removed(role)
+
     def join(self, user: User, *, roles: Iterable[Role] = (), nick: str | None = None) -> Member:
         member = Member(user=user, guild=self, roles=list(roles), joined_at=self.world.clock.now(), nick=nick)
         self.members[user.id] = member

@@ -118,14 +118,20 @@ class Rest:
         authorized = self._authorize(http, route)
         self._check(http, route, record, authorized=authorized)
         request = Request(params=params, query=record.query, body=body, files=files)
+        response = None
+        hold = self.faults.take_hold(http.method, route.template, path)
+        if hold is not None:
+            if hold.answered:
+                response = self._carry_out(route, request, record, authorized=authorized)
+            await hold.wait()
         fault = self.faults.take(http.method, route.template, path)
         if fault is None:
-            return self._carry_out(route, request, record, authorized=authorized)
+            return response or self._carry_out(route, request, record, authorized=authorized)
         record.faulted = True
         if fault.delay_s:
             await asyncio.sleep(fault.delay_s)
         if not fault.answers or fault.carried_out:
-            response = self._carry_out(route, request, record, authorized=authorized)
+            response = response or self._carry_out(route, request, record, authorized=authorized)
             if not fault.answers:
                 return response
         return _faulted(fault, record)

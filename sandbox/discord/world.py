@@ -548,6 +548,10 @@ class World:
         guild_id = role.guild.id
         self.emit(Event(name=name, data={"guild_id": str(guild_id), "role": role.payload()}, guild_id=guild_id))
 
+    def emit_role_removed(self, role: Role) -> None:
+        data: Json = {"guild_id": str(role.guild.id), "role_id": str(role.id)}
+        self.emit(Event(name=events.GUILD_ROLE_DELETE, data=data, guild_id=role.guild.id))
+
     def emit_member(self, name: str, member: Member) -> None:
         data: Json = {"guild_id": str(member.guild.id)}
         data |= {"user": member.user.payload()} if name == events.GUILD_MEMBER_REMOVE else member.payload()

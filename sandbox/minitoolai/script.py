@@ -24,8 +24,8 @@ class Script:
     - `raw`: these exact bytes, each written by itself, in place of text, finish reason, usage and `[DONE]`.
     - `status`, `headers`, `error_body` (JSON for an object, else text or bytes): with another status than 200, or with
       an `error_body`, no stream is sent at all.
-    - `first_delay_s` passes before the status line; `chunk_delay_s` before every chunk but the first (or a function of
-      the chunk's number).
+    - `first_delay_s` passes before the status line, and `first_gate` is waited for; `chunk_delay_s` before every chunk
+      but the first (or a function of the chunk's number).
     - `hang_up` closes the connection without any answer; `break_after` closes it in the stream.
     - `error_after` sends an error object there, and ends.
     - `stall_after` hangs there until `gate` is set or, without a gate, `MiniToolAIServer.release` is called. A `gate`
@@ -52,6 +52,7 @@ class Script:
     line_ending: Literal["\n", "\r\n", "\r"] = "\n"
     comments: bool = False
     gate: asyncio.Event | None = None
+    first_gate: asyncio.Event | None = None
 
     def chunks(self) -> list[str]:
         """The text in the pieces that are sent."""

@@ -194,6 +194,8 @@ class _Answer:
         script = self._script
         if script.first_delay_s:
             await asyncio.sleep(script.first_delay_s)
+        if script.first_gate is not None:
+            await script.first_gate.wait()
         if script.hang_up:
             replies.hang_up(self._request)
             return self._response

@@ -25,6 +25,7 @@ COMMANDS: dict[str, dict[str, object]] = {
     "settings picture-models": {},
     "settings age-restricted-models": {},
     "settings memory": {"mode": "off"},
+    "settings blocked-words": {},
 }
 
 

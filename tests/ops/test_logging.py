@@ -163,3 +163,11 @@ def test_warnings_become_log_lines():
         warnings.simplefilter("always")
         warnings.warn("old", DeprecationWarning, stacklevel=1)
     assert "py.warnings" in stream.getvalue()
+
+
+def test_an_id_is_text_in_json_and_a_small_number_a_number():
+    """A reader that takes every number for a double would change the last digits of an id."""
+    stream = started("json")
+    log.info("answered", extra={"request_id": 1_574_056_013_403_783_168, "tokens": 20})
+    [line] = objects(stream)
+    assert (line["request_id"], line["tokens"]) == ("1574056013403783168", 20)

@@ -409,6 +409,7 @@ async def test_an_order_that_was_left_to_the_next_start_is_cancelled_and_says_so
 ) -> None:
     shop.api.script_picture(PictureScript(held=True))
     monkeypatch.setattr(bot.pictures.journal, "PAUSES_S", ())
+    monkeypatch.setattr(bot.pictures.journal, "TRIES", 0)
     async with shop.running() as services:
         database = services.pictures._database
         real, disk_is_full = database.write, True

@@ -1,5 +1,6 @@
 """The loopback Discord's REST side, over HTTP, with a plain client."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from sandbox.clock import Clock
 from sandbox.discord.cdn import Upload
-from sandbox.discord.faults import Fault
+from sandbox.discord.faults import Fault, Hold
 from sandbox.discord.messages import Interaction
 from sandbox.discord.people import Person
 from sandbox.discord.permissions import EVERYONE_BY_DEFAULT, NONE, Permission
@@ -418,6 +419,18 @@ async def test_a_fault_can_be_a_page_of_html_or_a_rate_limit_without_headers(sta
     limited = await stage.call("GET", "/users/@me")
     assert (limited.status, limited.json["global"]) == (429, True)
     assert "Via" not in limited.headers
+
+
+@pytest.mark.parametrize("answered", [False, True])
+async def test_a_request_can_be_held_before_it_takes_effect_or_before_its_answer(stage: Stage, answered: bool) -> None:
+    hold = stage.discord.faults.hold(Hold(method="POST", template="/channels/…/messages", answered=answered))
+    posting = asyncio.create_task(stage.call("POST", f"/channels/{stage.channel.id}/messages", {"content": "x"}))
+    await hold.reached.wait()
+    assert len(stage.channel.messages) == int(answered)
+    assert not posting.done()
+    stage.discord.faults.clear()
+    assert (await posting).status == 200
+    assert len(stage.channel.messages) == 1
 
 
 async def test_requests_are_recorded_with_their_template_and_body(stage: Stage) -> None:

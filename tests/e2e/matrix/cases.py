@@ -1,0 +1,119 @@
+"""Which fault meets which stage, and where one does not: by a table, with the reason."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from tests.e2e.matrix.faults import FAULTS, Fault
+from tests.e2e.matrix.stages import STAGES, Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """`silent` and `hanging` say why no route is left to tell who asked, or to close what looks unfinished; `prepaid`
+    why an answer that nobody can see to its end may have been paid. `defect` names what is known to be wrong."""
+
+    fault: Fault
+    stage: Stage
+    silent: str | None = None
+    hanging: str | None = None
+    prepaid: str | None = None
+    defect: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.stage}-{self.fault}"
+
+
+def impossible(fault: Fault, stage: Stage) -> str | None:
+    """Why there is no such case."""
+    if fault.group == "api" and stage.next == "nothing":
+        return "the API has had its say"
+    if fault.name == "API refuses connections" and stage.name not in ("unacknowledged", "acknowledged"):
+        return "the API was reached already"
+    if fault.trouble.chat and stage.name in ("asked", "streaming"):
+        return "the API has begun its answer"
+    if fault.name == "message deleted" and not stage.there:
+        return "there is no message yet"
+    if stage.name == "ended" and fault.name in ("message deleted", "channel deleted", "guild left", "member left"):
+        return "there is no button to press any more"
+    if fault.name == "3 s late" and stage.name != "unacknowledged":
+        return "it was acknowledged in time"
+    if fault.name in ("3 s late", "15 min late") and stage.kind == "mention":
+        return "a message is in no hurry, and has no token"
+    if fault.name == "15 min late" and stage.name == "unacknowledged":
+        return "3 s are enough"
+    return None
+
+
+UNSHOWN: Final = ("unacknowledged", "acknowledged", "held", "asked", "first edit")
+"""The reply to a question shows nothing yet."""
+
+
+def silent(fault: Fault, stage: Stage) -> str | None:
+    """Why nobody can be told."""
+    if fault.name == "3 s late":
+        return "Discord takes no acknowledgement any more, and says so itself"
+    if fault.name == "kill -9, wire lost" and stage.name == "unacknowledged":
+        return "it never came to an acknowledgement, and Discord says so itself"
+    if fault.name == "channel deleted" and stage.name == "unacknowledged":
+        return "there is no place for a reply"
+    if fault.name == "channel deleted" and stage.kind != "picture":
+        return "the place is gone, and whoever deleted it does not want more of it"
+    if fault.name in ("message deleted", "guild left", "permission lost") and stage.kind == "mention":
+        return "the bot may not write there any more, or is not wanted to"
+    return hanging(fault, stage)
+
+
+def hanging(fault: Fault, stage: Stage) -> str | None:
+    """Why no message can be closed."""
+    if fault.name == "15 min late" and stage.kind == "question" and stage.name in UNSHOWN:
+        return "only the interaction's token reached the reply, and it has ended"
+    if fault.name in ("guild left", "permission lost") and stage.kind == "mention":
+        return "the bot reaches nothing there any more"
+    return None
+
+
+def prepaid(fault: Fault, stage: Stage) -> str | None:
+    """Why an answer may have been paid for that could not be shown to its end."""
+    gone = ("message deleted", "channel deleted", "guild left", "permission lost")
+    if fault.name in gone and stage.kind != "picture" and stage.name in ("streaming", "settling", "last edit"):
+        return "what is being read is paid before its last edit, so that its buttons and the next question find it"
+    return None
+
+
+def defect(fault: Fault, stage: Stage) -> str | None:
+    if fault.name.startswith("kill -9") and stage.name == "acknowledged":
+        return "nothing is on disk yet: between the acknowledgement and the hold a reply is left loading by a kill"
+    if fault.name == "kill -9" and stage.name == "unacknowledged":
+        return "as above, with the acknowledgement carried out after the kill"
+    return None
+
+
+def slow(fault: Fault, stage: Stage) -> bool:
+    """Whether it takes seconds, or tells little that its neighbours do not: then it is run by hand."""
+    if fault.name in ("500 four times", "gateway closed 4000", "invalid session, resumable", "429 without headers"):
+        return True
+    if stage.kind == "mention" and fault.group in ("gateway", "api", "rest"):
+        return True
+    if fault.group == "api" and stage.name in ("unacknowledged", "acknowledged", "ended"):
+        return fault.name != "API refuses connections"
+    if fault.name in ("slow", "bucket changed", "global 429") and stage.name not in ("last edit", "uploading"):
+        return True
+    return stage.name in ("settling", "acknowledged", "asked") and fault.group in ("gateway", "rest")
+
+
+def _cases() -> Iterator[Case]:
+    for stage in STAGES:
+        for fault in FAULTS:
+            if impossible(fault, stage) is None:
+                yield Case(
+                    fault=fault,
+                    stage=stage,
+                    silent=silent(fault, stage),
+                    hanging=hanging(fault, stage),
+                    prepaid=prepaid(fault, stage),
+                    defect=defect(fault, stage),
+                )
+
+
+CASES: Final = tuple(_cases())

@@ -1,0 +1,60 @@
+"""Discord is told of the commands when they changed, and only then; and the bot lives without that."""
+
+import logging
+
+import pytest
+
+from bot.client import EXTENSIONS
+from sandbox.discord.faults import Fault
+from tests.e2e.conversing import ask
+from tests.e2e.house import House
+
+TEMPLATE = "/applications/{application_id}/commands"
+
+
+def registrations(house: House) -> int:
+    """How often Discord was sent the commands."""
+    return sum(request.method == "PUT" and request.template == TEMPLATE for request in house.discord.requests)
+
+
+def registered(house: House) -> set[str]:
+    return {command["name"] for command in house.discord.world.commands.all(None)}
+
+
+async def test_a_second_start_registers_nothing(empty_house: House) -> None:
+    for _ in range(2):
+        async with empty_house.running():
+            pass
+    assert registrations(empty_house) == 1
+
+
+async def test_commands_that_changed_are_registered(empty_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as older:
+        older.setattr("bot.client.EXTENSIONS", [name for name in EXTENSIONS if name != "cogs.help"])
+        async with empty_house.running():
+            assert "help" not in registered(empty_house)
+    async with empty_house.running() as bot:
+        assert registered(empty_house) == {command.name for command in bot.tree.get_commands()}
+    assert registrations(empty_house) == 2
+
+
+async def test_commands_that_somebody_took_away_are_registered_again(empty_house: House) -> None:
+    async with empty_house.running():
+        pass
+    empty_house.discord.world.commands.replace(None, [])
+    async with empty_house.running():
+        assert registrations(empty_house) == 2
+    assert registered(empty_house)
+
+
+async def test_a_bot_whose_commands_are_not_taken_starts_and_tries_at_its_next_start(
+    empty_house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    empty_house.discord.faults.add(Fault(method="PUT", template=TEMPLATE, status=403))
+    with caplog.at_level(logging.ERROR):
+        async with empty_house.running():
+            pass
+    assert "the commands could not be registered" in caplog.text
+    async with empty_house.running():
+        reply = await ask(empty_house, "Hello?", answer="Hello!")
+    assert "Hello!" in reply.content

@@ -1,0 +1,123 @@
+"""A server's words are found as people read them, standing alone, and masked however a text comes in pieces."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.errors import WordListRefused
+from bot.wordlist import MASK, WORD_LIMIT, WORDS_LIMIT, Masker, WordList, parse_words
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        ("darn", "Oh DARN it"),
+        ("darn", "darn"),
+        ("darn", "(darn!)"),
+        ("darn", "that darn's word"),
+        ("darn", "d\u200barn"),
+        ("darn", "d\u0301arn"),
+        ("darn", "ｄａｒｎ"),
+        ("darn", "\u202edarn\u202c"),
+        ("straße", "STRASSE"),
+        ("café", "cafe"),
+        ("two words", "these two\n  words"),
+        ("שלום", "שָׁלוֹם לכם"),
+        ("كتاب", "كِتَاب"),
+        ("дурак", "ДУРАК!"),
+        ("傻瓜", "你这个傻瓜啊"),
+        ("ばか", "おまえはばかだ"),
+        ("คนโง่", "เขาเป็นคนโง่มาก"),
+        ("바보", "바보 같은"),
+        ("c++", "I like c++ a lot"),
+    ],
+)
+def test_a_word_is_found_as_people_read_it(word: str, text: str):
+    assert WordList([word]).finds(text)
+
+
+@pytest.mark.parametrize(
+    ("word", "text"),
+    [
+        ("ass", "a class of grass"),
+        ("darn", "darned"),
+        ("darn", "_darn_it"),
+        ("two words", "two more words"),
+        ("שלום", "ושלום"),
+        ("नम", "नमस्ते"),
+        ("바보", "바보야"),
+        ("darn", ""),
+    ],
+)
+def test_a_part_of_another_word_is_not_that_word(word: str, text: str):
+    assert not WordList([word]).finds(text)
+
+
+def test_an_empty_list_finds_and_masks_nothing():
+    words = WordList([])
+    assert not words.finds("anything", None)
+    assert words.masked("anything") == "anything"
+
+
+def test_a_masked_text_keeps_its_length_and_everything_else():
+    assert WordList(["darn", "two words"]).masked("Oh Darn, two  words.") == f"Oh {MASK * 4}, {MASK * 3}  {MASK * 5}."
+
+
+def test_the_longer_of_two_words_is_masked_whole():
+    assert WordList(["bad", "bad apple"]).masked("a bad apple, bad") == f"a {MASK * 3} {MASK * 5}, {MASK * 3}"
+
+
+def test_a_word_that_is_not_listed_is_not_held_back():
+    masker = Masker(WordList(["darn"]))
+    assert masker.feed("Hello wor") == "Hello wor"
+    assert masker.feed("ld d") == "ld "
+    assert masker.feed("ad") == "dad"
+    assert masker.end() == ""
+
+
+def test_what_may_become_a_listed_word_is_held_back_until_that_is_known():
+    masker = Masker(WordList(["darn"]))
+    assert masker.feed("Oh da") == "Oh "
+    assert masker.feed("rn") == ""
+    assert masker.feed("ed") == "darned"
+    assert masker.feed(" darn") == " "
+    assert masker.feed(" it") == f"{MASK * 4} it"
+
+
+ALPHABET = "dDarné \u200b\u0301nx.\n"
+
+
+@given(st.lists(st.text(ALPHABET, max_size=8), max_size=12))
+def test_however_a_text_comes_in_pieces_it_is_masked_as_a_whole(pieces: list[str]):
+    words = WordList(["darn", "dad", "arn x"])
+    masker = Masker(words)
+    shown = "".join([masker.feed(piece) for piece in pieces] + [masker.end()])
+    assert shown == words.masked("".join(pieces))
+    assert not words.finds(shown)
+
+
+@given(st.text(max_size=200), st.lists(st.text(min_size=1, max_size=6), max_size=5))
+def test_any_text_and_any_list_keeps_its_length_and_loses_its_words(text: str, listed: list[str]):
+    words = WordList(listed)
+    masked = words.masked(text)
+    assert len(masked) == len(text)
+    assert not words.finds(masked) or any(MASK in word for word in listed)
+
+
+def test_a_list_is_read_by_lines_and_commas_each_word_once():
+    assert parse_words(" darn, DARN \n\ntwo   words,") == ("darn", "two words")
+
+
+@pytest.mark.parametrize(
+    ("typed", "problem"),
+    [
+        ("x" * (WORD_LIMIT + 1), "too long"),
+        ("!!!", "unreadable"),
+        ("\u200b", "unreadable"),
+        ("\n".join(f"word{n}" for n in range(WORDS_LIMIT + 1)), "too many"),
+    ],
+)
+def test_a_list_that_cannot_be_kept_says_why(typed: str, problem: str):
+    with pytest.raises(WordListRefused) as caught:
+        parse_words(typed)
+    assert caught.value.problem == problem
