@@ -16,7 +16,7 @@ import bot.pictures.course
 import bot.pictures.drawing
 from bot.client import Bot
 from bot.minitoolai.client import RetryPolicy
-from bot.pictures.course import Patience
+from bot.pictures.tools import Patience
 
 SPEED = 50.0
 
