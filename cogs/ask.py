@@ -310,6 +310,10 @@ class Ask(commands.Cog):
     async def _say(self, message: discord.Message, words: str) -> None:
         try:
             await message.reply(words, mention_author=False)
+        except RuntimeError:  # aiohttp's, of a session that has been closed
+            if not self.bot.is_closed():
+                raise
+            log.info("a message came while the bot was ending")
         except discord.Forbidden as error:
             await self._complain(message, error)
         except NOT_TAKEN as error:

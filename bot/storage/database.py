@@ -5,18 +5,24 @@ which is what a durable commit costs (2,132 pairs of writes a second against 114
 a SAVEPOINT of its own, so that a failing one goes alone. The writer is a task that no caller's cancellation reaches:
 an operation is stored whole or not at all, and never leaves a transaction open.
 
+A group makes one trip to the connection's thread, and so does a reader: there an operation runs from its first
+statement to its last. A trip takes a turn of the event loop; with one for each statement it was those turns, not the
+disk, that a queue of writes waited for: ten seconds at hundreds of answers at once.
+
 The interface has nothing of SQLite in it, so that another engine can stand behind it.
 """
 
 import asyncio
 import logging
+import math
 import sqlite3
-from collections import deque
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 import aiosqlite
 
@@ -45,6 +51,9 @@ Row = sqlite3.Row
 GROUP_LIMIT: Final = 256
 """The most operations that share one commit."""
 
+READERS_LIMIT: Final = 64
+"""The most readers that wait in the thread, where nobody has to hand the connection over. The others wait outside."""
+
 QUEUE_LIMIT: Final = 2_048
 """The most operations that wait. A caller beyond that waits for a place, inside its own deadline."""
 
@@ -53,6 +62,9 @@ DEADLINE_S: Final = 10.0
 
 OPERATION_LIMIT_S: Final = 10.0
 """How long a running operation may hold up the others. Operations only speak to the database, so it is generous."""
+
+PROGRESS_STEPS: Final = 10_000
+"""Instructions of SQLite's between two looks at the clock."""
 
 CLOSE_LIMIT_S: Final = 10.0
 """How long closing waits for operations that were accepted before."""
@@ -85,24 +97,27 @@ class Tx(Protocol):
 
 
 Operation = Callable[[Tx], Awaitable[T]]
-"""What runs in a transaction. It speaks to the database only: while it waits, every other writer waits with it."""
+"""What runs in a transaction. It waits for nothing but its transaction: it runs in one go, in a thread without an event
+loop, and raises RuntimeError where it waits for something else."""
 
 Hear = Callable[[object], None]
 """Takes what transactions announce."""
 
 
 class _SqliteTx:
-    """`Tx` over one connection. It counts on being the connection's only user while it is open."""
+    """`Tx` over one connection, in whose thread it is used: its coroutines never have to wait.
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
+    It counts on being the connection's only user while it is open.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._open = True
         self.announced: list[object] = []
 
     async def execute(self, sql: str, params: Sequence[Value] = ()) -> int:
         with self._translated():
-            cursor = await self._connection.execute(sql, params)
-            return max(cursor.rowcount, 0)
+            return max(self._connection.execute(sql, params).rowcount, 0)
 
     async def fetch_one(self, sql: str, params: Sequence[Value] = ()) -> Row | None:
         rows = await self.fetch_all(sql, params)
@@ -110,7 +125,7 @@ class _SqliteTx:
 
     async def fetch_all(self, sql: str, params: Sequence[Value] = ()) -> list[Row]:
         with self._translated():
-            return list(await self._connection.execute_fetchall(sql, params))
+            return self._connection.execute(sql, params).fetchall()
 
     def announce(self, fact: object) -> None:
         self.announced.append(fact)
@@ -164,51 +179,127 @@ class _Waiting(Generic[T]):
             self.result.set_exception(error)
 
 
-class _PutOff:
-    """Statements that nobody waits for: each goes ahead of the next one that somebody does wait for.
+class _Watch:
+    """Ends a statement that takes too long: SQLite asks it every `PROGRESS_STEPS` of its instructions.
 
-    A trip to a connection's thread and back takes a turn of the event loop, and at a hundred answers at once those
-    turns, not the disk, are what a queue of writes waits for. A statement put off saves its trip. Where one fails, so
-    does everything after it until `clear`: with its transaction gone, a savepoint would open another and store by
-    itself what its caller is told was not stored.
+    `until` is of `time.monotonic`. Written in the connection's thread, all but `abandoned`.
     """
 
     def __init__(self) -> None:
-        self._failed = False
-        self._statements: deque[str] = deque()
+        self.until = math.inf
+        self.abandoned = False
 
-    def add(self, sql: str) -> None:
-        self._statements.append(sql)
+    def over(self) -> bool:
+        return self.abandoned or time.monotonic() > self.until
 
-    def clear(self) -> None:
-        self._statements.clear()
-        self._failed = False
+    @contextmanager
+    def lasting(self, until: float) -> Iterator[None]:
+        self.until = until
+        try:
+            yield
+        finally:
+            self.until = math.inf
 
-    def connection(self, *args: Any, **kwargs: Any) -> sqlite3.Connection:
-        """A connection that carries these statements out; a factory for `sqlite3.connect`."""
-        return _Connection(self, *args, **kwargs)
 
-    def carry_out(self, execute: Callable[[str], object]) -> None:
-        if self._failed:
-            raise sqlite3.OperationalError("a savepoint could not be set or released")
-        while self._statements:
+async def _in_thread(connection: aiosqlite.Connection, work: Callable[[sqlite3.Connection], T]) -> T:
+    """What `work` returns or raises, in one trip to the thread in which alone the connection is used.
+
+    In public aiosqlite has a trip for each statement only, so this asks its queue of work; its version is pinned.
+    Whoever is cancelled meanwhile leaves the work to its end.
+    """
+    done = connection._execute(lambda: work(connection._conn))  # type: ignore[no-untyped-call]  # noqa: SLF001
+    result: T = await done
+    return result
+
+
+def _carried_out(operation: Operation[T], tx: Tx) -> T:
+    """The value of an operation, which is run in one go.
+
+    Raises:
+        RuntimeError: it waits for something else than its transaction. It has ended, too.
+        Exception: whatever it raised.
+    """
+    running = operation(tx).__await__()
+    try:
+        next(running)
+    except StopIteration as ended:
+        value: T = ended.value
+        return value
+    running.close()
+    raise RuntimeError("an operation waits for nothing but its transaction")
+
+
+def _write_all(connection: sqlite3.Connection, *, watch: _Watch, operations: Sequence[Operation[Any]]) -> "_Written":
+    """Run the operations of a group in one transaction and commit it; else all of it is rolled back.
+
+    Raises:
+        sqlite3.Error: the whole group is lost. So it is too where SQLite gave up the transaction by itself, as it may
+            when the disk is full (https://sqlite.org/lang_transaction.html): there is no savepoint of its then.
+        StorageFailed: it is one operation's statement at which SQLite gave up.
+        StorageDamaged: the group is lost, too: nothing more is written into a file that is damaged.
+        StorageClosed: nobody waits for it any more.
+    """
+    with _rolled_back(connection):
+        connection.execute("BEGIN IMMEDIATE")
+        changes = connection.total_changes
+        results = [_write_one(connection, watch, operation) for operation in operations]
+        if watch.abandoned:
+            raise StorageClosed("the database closed while this operation ran")
+        connection.execute("COMMIT")
+        return _Written(results, connection.total_changes > changes)
+
+
+def _write_one(connection: sqlite3.Connection, watch: _Watch, operation: Operation[T]) -> "_Success[T] | _Failure":
+    """One operation in its savepoint: its value, or the error with which it was rolled back alone. See `_write_all`."""
+    connection.execute("SAVEPOINT operation")
+    tx = _SqliteTx(connection)
+    result: _Success[T] | _Failure
+    try:
+        with watch.lasting(time.monotonic() + OPERATION_LIMIT_S):
             try:
-                execute(self._statements.popleft())
-            except sqlite3.Error:
-                self._failed = True
+                result = _Success(_carried_out(operation, tx), tx.announced)
+            except StorageDamaged:
                 raise
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever it is, its caller gets it
+                result = _Failure(StorageFailed("the operation took too long") if watch.over() else error)
+    finally:
+        tx.close()
+    if isinstance(result, _Failure):
+        if isinstance(result.error, StorageFailed) and not connection.in_transaction:
+            raise result.error  # why it was given up: what follows would only say that there is no savepoint
+        connection.execute("ROLLBACK TO operation")
+    connection.execute("RELEASE operation")
+    return result
 
 
-class _Connection(sqlite3.Connection):
-    """Lives in its thread, as all of sqlite3 does here."""
+def _read_all(connection: sqlite3.Connection, *, watch: _Watch, operation: Operation[T], until: float) -> T:
+    """Run an operation on one unchanging state. Raises StorageBusy where it is not done by `until`."""
+    tx = _SqliteTx(connection)
+    with _rolled_back(connection), watch.lasting(until):
+        if watch.over():
+            raise StorageBusy("the read had no turn before its deadline")
+        try:
+            _carried_out(lambda tx: tx.execute("BEGIN"), tx)
+            return _carried_out(operation, tx)
+        except StorageFailed as error:
+            if watch.over():
+                raise StorageBusy("the read was not done before its deadline") from error
+            raise
+        finally:
+            tx.close()
 
-    def __init__(self, put_off: _PutOff, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._put_off = put_off
 
-    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        self._put_off.carry_out(super().execute)
-        return super().execute(sql, parameters)
+@contextmanager
+def _rolled_back(connection: sqlite3.Connection) -> Iterator[None]:
+    """At the end roll back what was not committed."""
+    try:
+        yield
+    finally:
+        if connection.in_transaction:
+            try:
+                connection.execute("ROLLBACK")
+            except sqlite3.Error:
+                _log.exception("the rollback failed")
 
 
 class Database:
@@ -220,7 +311,6 @@ class Database:
     def __init__(
         self,
         writer: aiosqlite.Connection,
-        put_off: _PutOff,
         reader: aiosqlite.Connection,
         path: Path,
         *,
@@ -231,9 +321,10 @@ class Database:
         self._hear = hear
         self._writing: asyncio.Task[None] | None = None
         self._writer = writer
-        self._put_off = put_off
         self._reader = reader
-        self._reading = asyncio.Lock()
+        self._write_watch = _Watch()
+        self._read_watch = _Watch()
+        self._reading = asyncio.Semaphore(READERS_LIMIT)
         self._queue: asyncio.Queue[_Waiting[Any] | None] = asyncio.Queue(QUEUE_LIMIT)
         self._closing = False
         self._path = path
@@ -263,9 +354,8 @@ class Database:
             await asyncio.to_thread(_prepare_file, path)
             stack.enter_context(sole_process(path))
             try:
-                put_off = _PutOff()
                 suspicious = await asyncio.to_thread(_left_open, path)
-                writer = await _connect(stack, path, factory=put_off.connection)
+                writer = await _connect(stack, path)
                 await look_over(writer, path, suspicious=suspicious)
                 await migrate(writer, await asyncio.to_thread(read_migrations, migrations))
                 await writer.execute("PRAGMA foreign_keys = ON")
@@ -273,7 +363,9 @@ class Database:
                 await reader.execute("PRAGMA query_only = ON")
             except sqlite3.Error as error:
                 raise await asyncio.to_thread(_not_opened, path, error) from error
-            database = cls(writer, put_off, reader, path, observer=observer, hear=hear)
+            database = cls(writer, reader, path, observer=observer, hear=hear)
+            await writer.set_progress_handler(database._write_watch.over, PROGRESS_STEPS)
+            await reader.set_progress_handler(database._read_watch.over, PROGRESS_STEPS)
             await stack.enter_async_context(database._running())
             try:
                 yield database
@@ -328,7 +420,7 @@ class Database:
         await asyncio.to_thread(set_journal_aside, self._path, self._identity)
         # Whatever its name, the journal is still in our hands: what was committed goes from there into its own file.
         with suppress(StorageError, sqlite3.Error):
-            async with asyncio.timeout(DEADLINE_S), self._reading:
+            async with asyncio.timeout(DEADLINE_S):
                 await self._reader.execute_fetchall("PRAGMA wal_checkpoint(FULL)")
 
     def _note(self, error: BaseException) -> None:
@@ -395,27 +487,20 @@ class Database:
         try:
             async with asyncio.timeout(timeout_s) as deadline, self._reading:
                 self._check_open()
-                return await self._read(operation)
+                return await self._read(operation, time.monotonic() + timeout_s)
         except TimeoutError:
             if deadline.expired():
                 raise StorageBusy("the read was not done before its deadline") from None
             raise
 
-    async def _read(self, operation: Operation[T]) -> T:
-        tx = _SqliteTx(self._reader)
+    async def _read(self, operation: Operation[T], until: float) -> T:
         try:
-            await tx.execute("BEGIN")
-            return await operation(tx)
+            return await _in_thread(
+                self._reader, partial(_read_all, watch=self._read_watch, operation=operation, until=until)
+            )
         except StorageFailed as error:
             self._note(error)
             raise
-        finally:
-            tx.close()
-            # The connection's thread works in order, so this rollback comes after the statement that a cancellation
-            # left behind and before whatever the next reader sends, even if this wait is cancelled too. Without a
-            # transaction, because BEGIN failed, it has nothing to do and says so.
-            with suppress(sqlite3.Error):
-                await self._reader.execute("ROLLBACK")
 
     def _check_open(self) -> None:
         if self._closing:
@@ -440,8 +525,8 @@ class Database:
                 async with asyncio.timeout(CLOSE_LIMIT_S):
                     await self._queue.put(None)
                     await asyncio.shield(task)
-                    async with self._reading:
-                        pass  # the last reader is done, and those after it are refused
+                    # A trip behind those of all readers: the last one is done, and those after it are refused.
+                    await _in_thread(self._reader, lambda _: None)
             except TimeoutError:
                 _log.error("the database did not finish its writes within %s s", CLOSE_LIMIT_S)
             finally:
@@ -472,7 +557,6 @@ class Database:
                 known = trouble_of(error) is not None and trouble_of(error) == self._trouble
                 _log.log(logging.INFO if known else logging.ERROR, "a group of %d writes failed: %s", len(group), error)
                 self._note(error)
-                await self._roll_back()
                 for waiting in group:
                     failure = _failed(f"nothing was stored: {error}", error)
                     failure.__cause__ = error
@@ -495,63 +579,25 @@ class Database:
         loop = asyncio.get_running_loop()
         began = loop.time()
         self._check_sound()
-        await self._writer.execute("BEGIN IMMEDIATE")
-        changes = self._writer.total_changes
-        results = [await self._run_one(waiting) for waiting in group]
-        await self._writer.execute("COMMIT")
-        failures = [result.error for result in results if isinstance(result, _Failure)]
-        if self._trouble not in LASTING and self._writer.total_changes > changes:
+        operations = [waiting.operation for waiting in group]
+        try:
+            written = await _in_thread(
+                self._writer, partial(_write_all, watch=self._write_watch, operations=operations)
+            )
+        except asyncio.CancelledError:
+            self._write_watch.abandoned = True
+            raise
+        if self._trouble not in LASTING and written.changed:
             self._trouble = None  # something has reached the disk
-        for error in failures:
-            self._note(error)
         self._observer.group_committed(len(group), loop.time() - began)
-        for waiting, result in zip(group, results, strict=True):
+        for waiting, result in zip(group, written.results, strict=True):
             if isinstance(result, _Failure):
+                self._note(result.error)
                 waiting.fail(result.error)
                 continue
             for fact in result.announced:
                 self._hear(fact)
             waiting.succeed(result.value)
-
-    async def _run_one(self, waiting: _Waiting[T]) -> "_Success[T] | _Failure":
-        """One operation in its savepoint: its value, or the error with which it was rolled back alone.
-
-        Raises:
-            sqlite3.Error: the whole group is lost. So it is too where SQLite gave up the transaction by itself, as it
-                may when the disk is full (https://sqlite.org/lang_transaction.html): there is no such savepoint then.
-            StorageFailed: it is this operation's statement at which SQLite gave up.
-            StorageDamaged: the group is lost, too: nothing more is written into a file that is damaged.
-        """
-        self._put_off.add("SAVEPOINT operation")
-        tx = _SqliteTx(self._writer)
-        try:
-            async with asyncio.timeout(OPERATION_LIMIT_S) as limit:
-                value = await waiting.operation(tx)
-            result: _Success[T] | _Failure = _Success(value, tx.announced)
-        except asyncio.CancelledError as error:
-            if _being_cancelled():
-                raise
-            result = _Failure(error)  # the operation awaited something that was cancelled: its own affair
-        except StorageDamaged:
-            raise
-        except Exception as error:  # noqa: BLE001 - an operation may raise anything, and its caller gets it
-            result = _Failure(StorageFailed("the operation took too long") if limit.expired() else error)
-        finally:
-            tx.close()
-        if isinstance(result, _Failure):
-            if isinstance(result.error, StorageFailed) and not self._writer.in_transaction:
-                raise result.error  # why it was given up: what follows would only say that there is no savepoint
-            await self._writer.execute("ROLLBACK TO operation")
-        self._put_off.add("RELEASE operation")
-        return result
-
-    async def _roll_back(self) -> None:
-        self._put_off.clear()
-        if self._writer.in_transaction:
-            try:
-                await self._writer.execute("ROLLBACK")
-            except sqlite3.Error:
-                _log.exception("the rollback failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -565,9 +611,11 @@ class _Failure:
     error: BaseException
 
 
-def _being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+class _Written(NamedTuple):
+    """A group's results, and whether it changed anything."""
+
+    results: Sequence[_Success[Any] | _Failure]
+    changed: bool
 
 
 def sqlite_path(url: str) -> Path:
@@ -632,14 +680,12 @@ def _not_opened(path: Path, error: sqlite3.Error) -> BotError:
             return StorageFailed(f"{path}: {error}")
 
 
-async def _connect(
-    stack: AsyncExitStack, path: Path, *, factory: Callable[..., sqlite3.Connection] = sqlite3.Connection
-) -> aiosqlite.Connection:
+async def _connect(stack: AsyncExitStack, path: Path) -> aiosqlite.Connection:
     """A connection in autocommit, so that transactions are ours alone; closed with `stack`.
 
     It has to be closed whatever happens: its thread is not a daemon and would keep the process from ending.
     """
-    connection = await stack.enter_async_context(aiosqlite.connect(path, isolation_level=None, factory=factory))
+    connection = await stack.enter_async_context(aiosqlite.connect(path, isolation_level=None))
     connection.row_factory = sqlite3.Row
     await connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     [[mode]] = await connection.execute_fetchall("PRAGMA journal_mode = WAL")

@@ -1,15 +1,13 @@
 """Read a database that another process may have open: one unchanging state of it, and no writing.
 
 In WAL mode readers and the writer do not wait for each other, so this neither needs nor takes the lock that keeps a
-second bot away (bot/storage/lock.py).
+second bot away (bot/storage/lock.py). What it reads it waits for in the caller's thread: it is for the command line.
 """
 
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
-
-import aiosqlite
 
 from bot.errors import SettingsError
 from bot.storage.database import BUSY_TIMEOUT_MS, Tx, _SqliteTx, sqlite_path
@@ -30,10 +28,11 @@ async def snapshot(url: str, *, migrations: Path = MIGRATIONS) -> AsyncIterator[
     if not path.is_file():
         raise SettingsError([f"DATABASE_URL: there is no file {path}"])
     try:
-        async with aiosqlite.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None) as reader:
+        address = f"{path.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as reader:
             reader.row_factory = sqlite3.Row
-            await reader.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-            await reader.execute("BEGIN")
+            reader.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+            reader.execute("BEGIN")
             tx = _SqliteTx(reader)
             await _check_schema(tx, len(read_migrations(migrations)), path)
             yield tx

@@ -18,6 +18,7 @@ from bot.guilds import SERVER_DEFAULT, Target
 from bot.money import AMOUNT_LIMIT, NanoDollars
 from bot.storage.database import Tx
 from tests.credits.books import ANN, BEN, NOW, SERVER, Books, a_day, consumed, limits, request
+from tests.storage import gate as storage
 
 
 async def refusal(books: Books, wanted: HoldRequest) -> CreditsRefused:
@@ -101,33 +102,32 @@ async def test_a_hold_ends_once_however_often_it_is_tried(books: Books):
     assert not (await books.checked()).differences
 
 
-class Gate:
+class Gate(storage.Gate):
     """An operation that keeps what runs in its group from being committed, and what comes after from its turn."""
 
     def __init__(self, books: Books) -> None:
-        self.reached, self.opened = asyncio.Event(), asyncio.Event()
+        super().__init__()
         self.write = asyncio.create_task(books.database.write(self._wait))
 
     async def _wait(self, _: Tx) -> None:
-        self.reached.set()
-        await self.opened.wait()
+        self.wait()
 
 
 async def cancelled(books: Books, work: Coroutine[Any, Any, object], *, started: bool) -> None:
     """Cancels `work` while its write waits for its turn, or has run and waits for its commit."""
     first = Gate(books)
-    await first.reached.wait()
+    await first.reached()
     task = asyncio.create_task(work)
     await asyncio.sleep(0)  # it has queued its write
     second = Gate(books)
     await asyncio.sleep(0)
     if started:
-        first.opened.set()
-        await second.reached.wait()  # in one group, after the work's write
+        first.open()
+        await second.reached()  # in one group, after the work's write
     task.cancel()
     await asyncio.sleep(0)
-    first.opened.set()
-    second.opened.set()
+    first.open()
+    second.open()
     with pytest.raises(asyncio.CancelledError):
         await task
     await asyncio.gather(first.write, second.write)

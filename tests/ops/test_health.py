@@ -21,6 +21,7 @@ from bot.ops.metrics import Metrics
 from bot.settings import Address, Settings
 from bot.storage.database import Database, Tx
 from bot.storage.errors import StorageBusy
+from tests.storage.gate import Gate
 
 ANYWHERE = Address("127.0.0.1", 0)
 UP = Shard(up=True, latency_s=0.05, acknowledged_ago_s=20.0, heartbeat_every_s=41.25)
@@ -285,16 +286,16 @@ async def test_a_database_that_is_kept_busy_does_not_answer_in_time(tmp_path: Pa
     async with Database.open(f"sqlite:///{tmp_path}/bot.db") as database:
         assert database.is_writing
         await database.check(timeout_s=5)
-        gate = asyncio.Event()
+        gate = Gate()
 
         async def hold(tx: Tx) -> None:
-            await gate.wait()
+            gate.wait()
 
         reading = asyncio.create_task(database.read(hold))
-        await asyncio.sleep(0)
+        await gate.reached()
         with pytest.raises(StorageBusy):
             await database.check(timeout_s=0.05)
-        gate.set()
+        gate.open()
         await reading
     assert not database.is_writing
 

@@ -1,11 +1,12 @@
 import asyncio
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from bot.storage.errors import (
     StorageClosed,
     StorageFailed,
 )
+from tests.storage.gate import Gate
 
 LEDGER = """
 CREATE TABLE accounts (
@@ -59,6 +61,9 @@ def url(tmp_path: Path) -> str:
 async def database(url: str, migrations: Path) -> AsyncIterator[Database]:
     async with Database.open(url, migrations=migrations) as opened:
         yield opened
+
+
+FOR_EVER = "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n"
 
 
 async def spend(tx: Tx, entry: str, amount: int) -> int:
@@ -232,17 +237,17 @@ async def test_a_transaction_kept_beyond_its_operation_is_refused(database: Data
 
 
 async def test_an_operation_whose_caller_left_before_its_turn_does_not_run(database: Database) -> None:
-    gate = asyncio.Event()
+    gate = Gate()
 
     async def slow(tx: Tx) -> None:
-        await gate.wait()
+        gate.wait()
 
     first = asyncio.create_task(database.write(slow))
-    await asyncio.sleep(0.01)
+    await gate.reached()
     second = asyncio.create_task(database.write(lambda tx: spend(tx, "x", 1)))
     await asyncio.sleep(0.01)
     second.cancel()
-    gate.set()
+    gate.open()
     await first
     with pytest.raises(asyncio.CancelledError):
         await second
@@ -251,30 +256,43 @@ async def test_an_operation_whose_caller_left_before_its_turn_does_not_run(datab
 
 
 async def test_an_operation_whose_caller_leaves_while_it_runs_is_stored_whole(database: Database) -> None:
-    inside, gate = asyncio.Event(), asyncio.Event()
+    gate = Gate()
 
     async def operation(tx: Tx) -> None:
         await spend(tx, "x", 1)
-        inside.set()
-        await gate.wait()
+        gate.wait()
         await spend(tx, "y", 2)
 
     caller = asyncio.create_task(database.write(operation))
-    await inside.wait()
+    await gate.reached()
     caller.cancel()
     with pytest.raises(asyncio.CancelledError):
         await caller
-    gate.set()
+    gate.open()
     await database.write(lambda tx: spend(tx, "z", 3))
     assert await facts(database) == (994, 6, 3)
 
 
-async def test_an_operation_that_waits_for_something_cancelled_fails_alone(database: Database) -> None:
+async def test_an_operation_that_waits_for_something_else_than_its_transaction_fails_alone(database: Database) -> None:
     async def operation(tx: Tx) -> None:
         await spend(tx, "x", 1)
-        future = asyncio.get_running_loop().create_future()
-        future.cancel()
-        await future
+        await asyncio.sleep(0)
+
+    async def idle(_: Tx) -> None:
+        await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="waits for nothing but its transaction"):
+        await database.write(operation)
+    with pytest.raises(RuntimeError, match="waits for nothing but its transaction"):
+        await database.read(idle)
+    await database.write(lambda tx: spend(tx, "y", 2))
+    assert await facts(database) == (998, 2, 1)
+
+
+async def test_an_operation_that_ends_in_a_cancellation_fails_alone(database: Database) -> None:
+    async def operation(tx: Tx) -> None:
+        await spend(tx, "x", 1)
+        raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
         await database.write(operation)
@@ -283,49 +301,47 @@ async def test_an_operation_that_waits_for_something_cancelled_fails_alone(datab
 
 
 async def test_an_operation_without_its_turn_before_the_deadline_is_busy_and_never_runs(database: Database) -> None:
-    gate, inside = asyncio.Event(), asyncio.Event()
+    gate = Gate()
 
     async def slow(tx: Tx) -> None:
-        inside.set()
-        await gate.wait()
+        gate.wait()
 
     first = asyncio.create_task(database.write(slow))
-    await inside.wait()
+    await gate.reached()
     with pytest.raises(StorageBusy):
         await database.write(lambda tx: spend(tx, "x", 1), timeout_s=0.01)
-    gate.set()
+    gate.open()
     await first
     await database.write(lambda tx: spend(tx, "y", 2))  # whatever was before it in the queue is over
     assert await facts(database) == (998, 2, 1)
 
 
 async def test_the_deadline_is_for_the_turn_and_does_not_disown_a_running_operation(database: Database) -> None:
-    gate = asyncio.Event()
+    gate = Gate()
 
     async def operation(tx: Tx) -> int:
-        asyncio.get_running_loop().call_later(0.03, gate.set)
-        await gate.wait()
+        gate.wait()
         return await spend(tx, "x", 1)
 
-    assert await database.write(operation, timeout_s=0.01) == 1
+    asyncio.get_running_loop().call_later(0.1, gate.open)
+    assert await database.write(operation, timeout_s=0.05) == 1
 
 
 async def test_a_full_queue_is_busy(url: str, migrations: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database_module, "QUEUE_LIMIT", 1)
     async with Database.open(url, migrations=migrations) as database:
-        gate, inside = asyncio.Event(), asyncio.Event()
+        gate = Gate()
 
         async def slow(tx: Tx) -> None:
-            inside.set()
-            await gate.wait()
+            gate.wait()
 
         first = asyncio.create_task(database.write(slow))
-        await inside.wait()
+        await gate.reached()
         second = asyncio.create_task(database.write(lambda tx: spend(tx, "waits", 1)))
         await asyncio.sleep(0)
         with pytest.raises(StorageBusy, match="waiting already"):
             await database.write(lambda tx: spend(tx, "x", 1), timeout_s=0.01)
-        gate.set()
+        gate.open()
         await asyncio.gather(first, second)
         assert await facts(database) == (999, 1, 1)
 
@@ -337,19 +353,20 @@ async def test_an_operation_that_never_ends_is_ended_and_the_next_one_runs(
 
     async def endless(tx: Tx) -> None:
         await spend(tx, "x", 1)
-        await asyncio.Event().wait()
+        await tx.fetch_all(FOR_EVER)
 
     with pytest.raises(StorageFailed, match="too long"):
         await database.write(endless)
     assert await facts(database) == (1000, 0, 0)
 
 
-async def test_waiting_operations_share_one_commit(database: Database) -> None:
+async def test_waiting_operations_share_one_commit(database: Database, url: str) -> None:
     seen: list[int] = []
 
     async def operation(tx: Tx) -> None:
         await spend(tx, f"entry {len(seen)}", 1)
-        seen.append((await facts(database))[2])
+        with closing(sqlite3.connect(sqlite_path(url))) as other:
+            seen.append(other.execute("SELECT COUNT(*) FROM entries").fetchone()[0])
 
     await asyncio.gather(*(database.write(operation) for _ in range(20)))
     assert seen == [0] * 20, "a reader sees nothing of a group before it is whole"
@@ -363,22 +380,27 @@ async def test_a_reader_cannot_write(database: Database) -> None:
 
 
 async def test_a_reader_sees_one_state_from_its_first_statement_to_its_last(database: Database) -> None:
+    gate = Gate()
+
     async def operation(tx: Tx) -> tuple[int, int]:
         before = await tx.fetch_one("SELECT balance FROM accounts")
-        await database.write(lambda other: spend(other, "meanwhile", 1))
+        gate.wait()
         after = await tx.fetch_one("SELECT balance FROM accounts")
         assert before is not None
         assert after is not None
         return before["balance"], after["balance"]
 
-    assert await database.read(operation) == (1000, 1000)
+    reading = asyncio.create_task(database.read(operation))
+    await gate.reached()
+    await database.write(lambda tx: spend(tx, "meanwhile", 1))
+    gate.open()
+    assert await reading == (1000, 1000)
     assert (await facts(database))[0] == 999
 
 
 async def test_a_reader_that_takes_too_long_is_busy_and_the_next_one_reads(database: Database) -> None:
     async def endless(tx: Tx) -> None:
-        await tx.fetch_all("SELECT * FROM accounts")
-        await asyncio.Event().wait()
+        await tx.fetch_all(FOR_EVER)
 
     with pytest.raises(StorageBusy):
         await database.read(endless, timeout_s=0.01)
@@ -409,17 +431,16 @@ async def test_closing_finishes_what_was_accepted_and_refuses_the_rest(url: str,
 
 
 async def test_closing_waits_for_the_reader_that_is_reading(url: str, migrations: Path) -> None:
-    inside, gate = asyncio.Event(), asyncio.Event()
+    gate = Gate()
 
     async def operation(tx: Tx) -> int:
-        inside.set()
-        await gate.wait()
+        gate.wait()
         return len(await tx.fetch_all("SELECT * FROM accounts"))
 
     async with Database.open(url, migrations=migrations) as database:
         reader = asyncio.create_task(database.read(operation))
-        await inside.wait()
-        asyncio.get_running_loop().call_later(0.03, gate.set)
+        await gate.reached()
+        asyncio.get_running_loop().call_later(0.03, gate.open)
     assert await reader == 1
 
 
@@ -427,16 +448,17 @@ async def test_closing_does_not_wait_for_ever_for_an_operation(
     url: str, migrations: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database_module, "CLOSE_LIMIT_S", 0.01)
-    inside = asyncio.Event()
+    inside = Gate()
+    inside.open()
 
     async def endless(tx: Tx) -> None:
         await spend(tx, "x", 1)
-        inside.set()
-        await asyncio.Event().wait()
+        inside.wait()
+        await tx.fetch_all(FOR_EVER)
 
     async with Database.open(url, migrations=migrations) as database:
         stuck = asyncio.create_task(database.write(endless))
-        await inside.wait()
+        await inside.reached()
         waiting = asyncio.create_task(database.write(lambda tx: spend(tx, "y", 1)))
         await asyncio.sleep(0)
     for caller in (stuck, waiting):

@@ -8,11 +8,14 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from pathlib import Path
 from typing import Any
+
+import discord
 
 from bot.app import open_bot
 from bot.client import Bot
@@ -133,6 +136,9 @@ class Life:
         await self._disconnected()
 
     async def _disconnected(self) -> None:
+        for thread in threading.enumerate():  # of a killed bot nobody else ends them
+            if isinstance(thread, discord.gateway.KeepAliveHandler):
+                thread.stop()
         gateway = self.house.discord.gateway
         await gateway.wait_until(lambda: not any(session.connected for session in gateway.sessions), READY_S)
 

@@ -9,7 +9,11 @@ from tests.e2e.matrix.cases import CASES, Case, slow
 from tests.e2e.matrix.rules import broken, complained
 from tests.e2e.matrix.scene import open_scene
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    # What killed bots leave open, which in a process of their own nobody would hear of.
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 def marks(case: Case) -> list[pytest.MarkDecorator]:

@@ -15,7 +15,11 @@ from tests.e2e.matrix.rules import complained
 from tests.e2e.matrix.scene import open_scene
 from tests.e2e.matrix.schedules import COMPLAINTS, Schedule
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    # What killed bots leave open, which in a process of their own nobody would hear of.
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 BASE: Final = int(os.environ.get("MATRIX_SEED", "0"))
 IN_CI: Final = 100
