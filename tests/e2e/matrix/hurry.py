@@ -12,8 +12,8 @@ import bot.answers.service
 import bot.app
 import bot.delivery.rest
 import bot.minitoolai.client
-import bot.pictures.course
 import bot.pictures.drawing
+import bot.pictures.telling
 from bot.client import Bot
 from bot.minitoolai.client import RetryPolicy
 from bot.pictures.tools import Patience
@@ -42,7 +42,7 @@ def hurry(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(bot.answers.live, "PAUSE_S", 0.01)
     patch.setattr(bot.answers.service, "CLOSE_S", 1.0)
     patch.setattr(bot.pictures.drawing, "pause_s", lambda *_: 0.02)
-    patch.setattr(bot.pictures.course, "TELL_PAUSES_S", (0.01, 0.02, 0.05, 0.1, 0.2))
+    patch.setattr(bot.pictures.telling, "PAUSES_S", (0.01, 0.02, 0.05, 0.1, 0.2))
     patch.setattr(bot.app, "Bot", partial(Bot, guild_ready_timeout=0.01))
     patch.setattr(bot.app, "Patience", partial(Patience, pause_s=0.01))
     patch.setattr(bot.app, "RetryPolicy", partial(RetryPolicy, base_s=0.01))
