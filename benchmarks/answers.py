@@ -26,16 +26,17 @@ WHOLE_TEXT_S: Final = 0.05
 AGE_S: Final = 0.3
 
 
-def scenarios(answers: int, seconds: float) -> tuple[Scenario, ...]:
-    """All there are; `answers` is how many there are of those that come in numbers."""
+def scenarios(answers: int, spread_s: float) -> tuple[Scenario, ...]:
+    """All there are; `answers` is how many there are of those that come in numbers, `spread_s` over
+    how many seconds those of them begin that do not in one moment."""
     return (
         Scenario(name="one", title="1 answer", answers=1, channels=1),
         Scenario(
             name="spread",
-            title=f"{answers} at once, begun over {seconds:g} s, {answers} channels",
+            title=f"{answers} at once, begun over {spread_s:g} s, {answers} channels",
             answers=answers,
             channels=answers,
-            spread_s=seconds,
+            spread_s=spread_s,
         ),
         Scenario(
             name="together",
@@ -144,7 +145,10 @@ class Verdict:
 def verdicts(outcome: Outcome) -> Iterator[Verdict]:
     """The bounds that apply to this scenario."""
     row = row_of(outcome)
-    judged: list[tuple[str, float | None, float, str]] = [("answered by 429", row.rate_limited, 0, "requests")]
+    judged: list[tuple[str, float | None, float, str]] = [
+        ("answered by 429", row.rate_limited, 0, "requests"),
+        ("wrong books or open holds", int(not outcome.books.right), 0, ""),
+    ]
     if outcome.scenario.judged:
         judged += [
             ("acknowledged, slowest", row.ack_max, ACKNOWLEDGED_S, "s"),
@@ -219,16 +223,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     chosen = [
         each
-        for each in scenarios(options.answers, options.seconds)
+        for each in scenarios(options.answers, options.seconds if options.spread is None else options.spread)
         if not options.scenario or each.name in options.scenario
     ]
     if options.profile is not None and len(chosen) != 1:
         parser.error("--profile needs one --scenario")
-    gc.freeze()  # the sandbox's own pauses are not the bot's
+    gc.freeze()
+    gc.disable()  # the sandbox's own pauses are not the bot's
     outcomes = []
     for scenario in chosen:
         print(f"{scenario.title} …", file=sys.stderr)
-        outcomes.append(asyncio.run(run(scenario, seconds=options.seconds, profile=options.profile)))
+        outcomes.append(
+            asyncio.run(run(scenario, seconds=options.seconds, profile=options.profile, one_core=options.one_core))
+        )
     if options.json:
         print(json.dumps(as_json(outcomes), indent=2))
     else:
@@ -260,9 +267,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--seconds", type=float, default=6.0, help="how long each answer streams, at 50 chunks a second"
     )
+    parser.add_argument("--spread", type=float, help="over how many seconds they begin; as long as one, if left out")
     parser.add_argument("--scenario", action="append", choices=names, help="only this one; may be given again")
     parser.add_argument("--json", action="store_true", help="print figures for programs, in seconds")
     parser.add_argument("--check", action="store_true", help="exit with 1 where a bound is missed")
+    parser.add_argument(
+        "--one-core", action="store_true", help="the bot on one core, the loopback servers on the others"
+    )
     parser.add_argument("--profile", type=_absolute, help="run the bot under cProfile; its figures go here")
     return parser
 
