@@ -222,7 +222,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     chosen = [
-        each
+        dataclasses.replace(each, rate=options.rate)
         for each in scenarios(options.answers, options.seconds if options.spread is None else options.spread)
         if not options.scenario or each.name in options.scenario
     ]
@@ -239,14 +239,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         print(json.dumps(as_json(outcomes), indent=2))
     else:
-        _print(outcomes, options.seconds)
+        _print(outcomes, options.seconds, options.rate)
     missed = any(not verdict.met for outcome in outcomes for verdict in verdicts(outcome))
     return 1 if missed and options.check else 0
 
 
-def _print(outcomes: Sequence[Outcome], seconds: float) -> None:
-    chunks = round(seconds * CHUNKS_PER_S)
-    print(f"Each answer: {chunks} chunks at {CHUNKS_PER_S} a second. Times as a reader sees them.\n")
+def _print(outcomes: Sequence[Outcome], seconds: float, rate: float) -> None:
+    print(f"Each answer: {round(seconds * rate)} chunks at {rate:g} a second. Times as a reader sees them.\n")
     print(table([row_of(outcome) for outcome in outcomes]))
     for outcome in outcomes:
         print(f"\n{outcome.scenario.title}")
@@ -264,9 +263,8 @@ def _parser() -> argparse.ArgumentParser:
     names = [each.name for each in scenarios(1, 1)]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.answers", description=__doc__)
     parser.add_argument("--answers", type=int, default=100, help="how many at once, where they are many")
-    parser.add_argument(
-        "--seconds", type=float, default=6.0, help="how long each answer streams, at 50 chunks a second"
-    )
+    parser.add_argument("--seconds", type=float, default=6.0, help="how long each answer streams")
+    parser.add_argument("--rate", type=float, default=CHUNKS_PER_S, help="chunks a second of each answer")
     parser.add_argument("--spread", type=float, help="over how many seconds they begin; as long as one, if left out")
     parser.add_argument("--scenario", action="append", choices=names, help="only this one; may be given again")
     parser.add_argument("--json", action="store_true", help="print figures for programs, in seconds")

@@ -29,7 +29,7 @@ _ENDED: Final = "Regenerate"
 class Scenario:
     """`answers` questions in `channels` channels, the first one at once and the last `spread_s` later.
 
-    `mentions`: asked by messages, else by /ask. `judged`: the bounds of the reading apply.
+    `rate`: chunks a second of each. `mentions`: asked by messages, else by /ask. `judged`: the bounds apply.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Scenario:
     answers: int
     channels: int
     spread_s: float = 0.0
+    rate: float = CHUNKS_PER_S
     mentions: bool = False
     judged: bool = True
 
@@ -96,7 +97,7 @@ async def run(scenario: Scenario, *, seconds: float, profile: Path | None = None
         await _ask_all(house, Scenario(name="", title="", answers=1, channels=1), [warm_up], chunks=WARM_UP_CHUNKS)
         house.discord.requests.clear()
         before, own_before, began = cost_of(house.pid), time.process_time(), time.monotonic()
-        chunks = max(round(seconds * CHUNKS_PER_S), 2)
+        chunks = max(round(seconds * scenario.rate), 2)
         asked = await _ask_all(house, scenario, channels, chunks=chunks)
         duration_s = time.monotonic() - began
         after, own_after = cost_of(house.pid), time.process_time()
@@ -128,7 +129,7 @@ async def _ask_all(house: House, scenario: Scenario, channels: Sequence[Channel]
         found = _QUESTION.search(str(request.body["messages"][-1]["content"]))
         assert found is not None
         received[int(found[1])] = request
-        return Script(text, chunk_delay_s=1 / CHUNKS_PER_S)
+        return Script(text, chunk_delay_s=1 / scenario.rate)
 
     house.api.answer = answer
     step_s = scenario.spread_s / max(scenario.answers - 1, 1)
@@ -138,7 +139,7 @@ async def _ask_all(house: House, scenario: Scenario, channels: Sequence[Channel]
         await asyncio.sleep(max(began + number * step_s - time.monotonic(), 0))
         channel = channels[number % len(channels)]
         asked.append(await _ask(house, scenario, channel, number))
-    patience_s = chunks / CHUNKS_PER_S + PATIENCE_S
+    patience_s = chunks / scenario.rate + PATIENCE_S
     await _all_ended(house, asked, patience_s)
     for number, each in enumerate(asked):
         each.received = received[number]
