@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, NamedTuple
 
 from sandbox.discord.people import Person
 from sandbox.discord.places import Guild
@@ -19,7 +19,10 @@ from sandbox.minitoolai.server import MiniToolAIServer
 REPOSITORY: Final = Path(__file__).parents[1]
 READY_S: Final = 30.0
 STOP_S: Final = 20.0
+CHECK_S: Final = 60.0
 KEY: Final = "key-of-the-benchmark"
+REMEMBERED: Final = 200_000
+"""Requests that the loopback Discord keeps: those of a thousand answers of a minute."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,15 +39,24 @@ class House:
 
 @asynccontextmanager
 async def open_house(
-    *, people: int, profile: Path | None = None, poll_gap_s: float = 0.0, **overrides: str
+    *,
+    people: int,
+    profile: Path | None = None,
+    one_core: bool = False,
+    poll_gap_s: float = 0.0,
+    **overrides: str,
 ) -> AsyncIterator[House]:
     """A server with so many members and a bot that is connected to it. Discord's OpenAPI document is not checked.
 
     With `profile`, an absolute path, the bot runs under cProfile, which slows it down and leaves its figures there.
+    With `one_core` the bot has one of the machine's cores and this process has the others.
     Polls of one picture within `poll_gap_s` are answered 429. `overrides` are variables of the bot's environment.
     """
     with TemporaryDirectory() as folder:
-        async with DiscordServer() as discord, MiniToolAIServer(api_key=KEY, poll_gap_s=poll_gap_s) as api:
+        async with (
+            DiscordServer(remember=REMEMBERED) as discord,
+            MiniToolAIServer(api_key=KEY, poll_gap_s=poll_gap_s) as api,
+        ):
             world = discord.world
             guild = world.add_guild("Benchmark", owner=world.add_user("Owner"))
             users = [world.add_user(f"Member {number}") for number in range(people)]
@@ -52,6 +64,8 @@ async def open_house(
                 guild.join(user)
             log = Path(folder) / "bot.log"
             async with _bot(discord, api, Path(folder), log, profile, overrides) as pid:
+                if one_core:
+                    _part(pid)
                 yield House(
                     discord=discord,
                     api=api,
@@ -93,6 +107,37 @@ async def _bot(
             yield process.pid
         finally:
             await _stop(process)
+
+
+def _part(pid: int) -> None:
+    """Give the process the first core, threads that it has already included, and this process all others."""
+    if not hasattr(os, "sched_setaffinity"):
+        raise SystemExit("this system cannot keep a process to one core")
+    first, *others = sorted(os.sched_getaffinity(0))
+    for thread in (Path("/proc") / str(pid) / "task").iterdir():
+        os.sched_setaffinity(int(thread.name), {first})
+    os.sched_setaffinity(0, others or {first})
+
+
+class Books(NamedTuple):
+    """What `ledger check` said, and whether every balance is right and nothing is on hold."""
+
+    said: str
+    right: bool
+
+
+async def check_books(house: House) -> Books:
+    """The bot's own check of the ledger, beside the running bot."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", "ledger", "check"),
+        cwd=house.log.parent,
+        env={"PYTHONPATH": str(REPOSITORY), "DATABASE_URL": f"sqlite:///{house.log.parent}/bot.db"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(CHECK_S):
+        said, _ = await process.communicate()
+    return Books(said.decode().strip(), process.returncode == 0 and b" 0 open holds" in said)
 
 
 async def _ready(discord: DiscordServer, process: asyncio.subprocess.Process, log: Path) -> None:

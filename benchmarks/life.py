@@ -104,6 +104,8 @@ class _Member:
     person: Person
     rng: random.Random
     last: Message | None = None
+    unheard: bool = False
+    """The bot had no session when this person last did something: Discord tells nobody of it, then or later."""
 
     async def live(self, until: float) -> None:
         names = list(_HABITS)
@@ -119,11 +121,19 @@ class _Member:
             except ClientRefused:
                 self.life.done["not offered"] += 1
             except TimeoutError as late:
-                self.life.lost.append(f"{name}: {late}")
+                if self.unheard:
+                    self.life.done["came while the bot had no session"] += 1
+                else:
+                    self.life.lost.append(f"{name}: {late}")
 
     @property
     def channel(self) -> Channel:
         return self.rng.choice(self.life.channels)
+
+    def acting(self, person: Person | None = None) -> Person:
+        """This person, or who acts for them, about to do something that the bot should hear of."""
+        self.unheard = not self.life.house.discord.gateway.sessions
+        return person or self.person
 
     async def until(self, look: Callable[[], Message | None], what: str) -> Message:
         """Looked at now and then rather than after each change, of which there are too many. Raises TimeoutError."""
@@ -137,7 +147,7 @@ class _Member:
     # Questions
 
     async def ask(self, prompt: str, **options: Any) -> None:
-        self.last = await self.ended(await self.person.slash(self.channel, "ask", prompt=prompt, **options))
+        self.last = await self.ended(await self.acting().slash(self.channel, "ask", prompt=prompt, **options))
 
     async def ended(self, interaction: Interaction) -> Message:
         """The last message of an answer that has ended or was refused."""
@@ -145,18 +155,18 @@ class _Member:
 
     async def mention(self) -> None:
         channel = self.channel
-        asked = await self.person.say(channel, f"<@{self.life.house.discord.world.bot.id}> a short question")
+        asked = await self.acting().say(channel, f"<@{self.life.house.discord.world.bot.id}> a short question")
         await self.until(
             lambda: _ended([each for each in channel.messages.values() if each.reply_to is asked]), "a mention's answer"
         )
 
     async def stop(self) -> None:
-        interaction = await self.person.slash(self.channel, "ask", prompt="a long question")
+        interaction = await self.acting().slash(self.channel, "ask", prompt="a long question")
         shown = await self.until(
             lambda: _with(interaction.messages, "Stop") or _ended(interaction.messages), "the Stop button"
         )
         if _has(shown, "Stop"):
-            await self.person.click(shown, label="Stop")
+            await self.acting().click(shown, label="Stop")
         await self.ended(interaction)
 
     async def press(self, label: str) -> None:
@@ -164,7 +174,7 @@ class _Member:
         last, self.last = self.last, None
         if last is None or not _has(last, label):
             return await self.ask("a short question")
-        interaction = await self.person.click(last, label=label)
+        interaction = await self.acting().click(last, label=label)
         if label != "Delete":
             self.last = await self.ended(interaction)
         return None
@@ -172,7 +182,7 @@ class _Member:
     # Pictures
 
     async def order(self, *, cancelled: bool = False) -> None:
-        interaction = await self.person.slash(
+        interaction = await self.acting().slash(
             self.channel, "imagine", prompt="a lighthouse", count=self.rng.choice((1, 1, 2, 3, 4))
         )
         if cancelled:
@@ -181,13 +191,13 @@ class _Member:
             )
             await asyncio.sleep(self.rng.uniform(0, PICTURE_S))
             if _has(shown, "Cancel"):
-                await self.person.click(shown, label="Cancel")
+                await self.acting().click(shown, label="Cancel")
         await self.until(lambda: _drawn(interaction.messages), f"an order's end, {_said(interaction)}")
 
     # Commands
 
     async def command(self, name: str, *, by: Person | None = None, **options: Any) -> None:
-        interaction = await (by or self.person).slash(self.channel, name, **options)
+        interaction = await self.acting(by).slash(self.channel, name, **options)
         await self.until(lambda: _answered(interaction.messages), f"/{name}, {_said(interaction)}")
 
     async def decide(self) -> None:

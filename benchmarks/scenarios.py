@@ -3,12 +3,12 @@
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.house import House, end_of, open_house
+from benchmarks.house import Books, House, check_books, end_of, open_house
 from benchmarks.process import Cost, cost_of
 from benchmarks.reading import Reading, Shown, one_clock_for_all, read, story, words_shown
 from sandbox.discord.messages import Interaction, Message
@@ -29,7 +29,7 @@ _ENDED: Final = "Regenerate"
 class Scenario:
     """`answers` questions in `channels` channels, the first one at once and the last `spread_s` later.
 
-    `mentions`: asked by messages, else by /ask. `judged`: the bounds of the reading apply.
+    `rate`: chunks a second of each. `mentions`: asked by messages, else by /ask. `judged`: the bounds apply.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Scenario:
     answers: int
     channels: int
     spread_s: float = 0.0
+    rate: float = CHUNKS_PER_S
     mentions: bool = False
     judged: bool = True
 
@@ -62,6 +63,7 @@ class Outcome:
     before: Cost | None
     after: Cost | None
     sandbox_cpu_s: float
+    books: Books
 
 
 @dataclass(kw_only=True)
@@ -83,18 +85,19 @@ class _Asked:
         return any(button.get("label") == _ENDED for reply in self.replies() for button in reply.buttons())
 
 
-async def run(scenario: Scenario, *, seconds: float, profile: Path | None = None) -> Outcome:
+async def run(scenario: Scenario, *, seconds: float, profile: Path | None = None, one_core: bool = False) -> Outcome:
     """Ask, wait for every last edit, and measure. Each answer streams for `seconds`.
 
-    Raises TimeoutError, with the end of the bot's log, where an answer does not end.
+    Raises TimeoutError, with the end of the bot's log, where an answer does not end, and ValueError where a chunk of
+    one was never seen.
     """
-    async with open_house(people=scenario.answers, profile=profile) as house:
+    async with open_house(people=scenario.answers, profile=profile, one_core=one_core) as house:
         channels = [house.guild.add_text_channel(f"channel-{number}") for number in range(scenario.channels)]
         warm_up = house.guild.add_text_channel("warm-up")
         await _ask_all(house, Scenario(name="", title="", answers=1, channels=1), [warm_up], chunks=WARM_UP_CHUNKS)
         house.discord.requests.clear()
         before, own_before, began = cost_of(house.pid), time.process_time(), time.monotonic()
-        chunks = max(round(seconds * CHUNKS_PER_S), 2)
+        chunks = max(round(seconds * scenario.rate), 2)
         asked = await _ask_all(house, scenario, channels, chunks=chunks)
         duration_s = time.monotonic() - began
         after, own_after = cost_of(house.pid), time.process_time()
@@ -114,6 +117,7 @@ async def run(scenario: Scenario, *, seconds: float, profile: Path | None = None
             before=before,
             after=after,
             sandbox_cpu_s=own_after - own_before,
+            books=await check_books(house),
         )
 
 
@@ -125,7 +129,7 @@ async def _ask_all(house: House, scenario: Scenario, channels: Sequence[Channel]
         found = _QUESTION.search(str(request.body["messages"][-1]["content"]))
         assert found is not None
         received[int(found[1])] = request
-        return Script(text, chunk_delay_s=1 / CHUNKS_PER_S)
+        return Script(text, chunk_delay_s=1 / scenario.rate)
 
     house.api.answer = answer
     step_s = scenario.spread_s / max(scenario.answers - 1, 1)
@@ -135,8 +139,8 @@ async def _ask_all(house: House, scenario: Scenario, channels: Sequence[Channel]
         await asyncio.sleep(max(began + number * step_s - time.monotonic(), 0))
         channel = channels[number % len(channels)]
         asked.append(await _ask(house, scenario, channel, number))
-    patience_s = chunks / CHUNKS_PER_S + PATIENCE_S
-    await _all_ended(house, lambda: all(each.ended() for each in asked), patience_s)
+    patience_s = chunks / scenario.rate + PATIENCE_S
+    await _all_ended(house, asked, patience_s)
     for number, each in enumerate(asked):
         each.received = received[number]
     return asked
@@ -152,11 +156,14 @@ async def _ask(house: House, scenario: Scenario, channel: Channel, number: int) 
     return asked
 
 
-async def _all_ended(house: House, ended: Callable[[], bool], patience_s: float) -> None:
+async def _all_ended(house: House, asked: Iterable[_Asked], patience_s: float) -> None:
     deadline = time.monotonic() + patience_s
-    while not ended():
+    while left := [each for each in asked if not each.ended()]:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"an answer did not end; the bot's log:\n{end_of(house.log)}")
+            shown = "\n".join(reply.text()[-200:] for reply in left[0].replies()) or "nothing"
+            raise TimeoutError(
+                f"{len(left)} answers did not end. One of them shows:\n{shown}\nThe bot's log:\n{end_of(house.log)}"
+            )
         await asyncio.sleep(LOOK_EVERY_S)
 
 

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import sys
@@ -64,6 +65,10 @@ def serve() -> int:
     except SettingsError as error:
         return _refuse(error)
     configure(level=settings.log_level, fmt=settings.log_format, secrets=settings.secrets)
+    # What the imports have made stays as long as the process. The collector, which stops everything for the while,
+    # need not look at it again each time.
+    gc.collect()
+    gc.freeze()
     try:
         asyncio.run(_serve(settings))
     except SettingsError as error:

@@ -27,6 +27,14 @@ EDGE_S: Final = 0.01
 """Kept clear after a window's end: headers are rounded to milliseconds."""
 GLOBAL_LIMIT: Final = 45
 """Requests a second over all bot-authorised routes; Discord's limit is 50."""
+GROWTH_LIMIT: Final = 100
+GROWTH_WINDOW_S: Final = 0.2
+"""So many edits of growing answers are on their way, or were answered so shortly before: at most some 500 a second.
+
+No limit of Discord's but one of ours: an edit costs most of a millisecond, so that a thousand answers at once would
+take the whole of a core for their edits alone, and nobody's command would be acknowledged in time. The slower edits are
+answered, be it that Discord is slow or that we are, the fewer are begun.
+"""
 CREATIONS_LIMIT: Final = 25
 CREATIONS_WINDOW_S: Final = 60.0
 PATIENCE_S: Final = 60.0
@@ -417,6 +425,7 @@ class Limiter:
         self._by_family: dict[tuple[str, str], Line[Bucket]] = {}
         self._creations: dict[int, Line[SlidingRate]] = {}
         self._global = Line(SlidingRate(limit=GLOBAL_LIMIT, window_s=1.0), self._clock)
+        self._growth = Line(SlidingRate(limit=GROWTH_LIMIT, window_s=GROWTH_WINDOW_S), self._clock)
         self._bucket_of: dict[str, str] = {}
         self._shape_of: dict[str, tuple[int, float]] = {}
         self._given = 0
@@ -442,6 +451,8 @@ class Limiter:
                 line = self._creation_line(route.creates_in)
                 await self._pass_rate(permit, line, urgency, creation_patience_s)
             await self._pass_bucket(permit, urgency, patience_s)
+            if urgency is Urgency.GROWTH:
+                await self._pass_rate(permit, self._growth, urgency, patience_s)
             if route.bot:
                 await self._pass_rate(permit, self._global, urgency, patience_s)
         except BaseException:

@@ -15,6 +15,8 @@ from bot.delivery.limits import (
     CREATIONS_WINDOW_S,
     EDIT,
     GLOBAL_LIMIT,
+    GROWTH_LIMIT,
+    GROWTH_WINDOW_S,
     SWEEP_EVERY,
     WEBHOOK,
     Bucket,
@@ -249,6 +251,32 @@ def test_the_bot_sends_fewer_than_fifty_requests_in_any_second() -> None:
 
     times = run(main())
     assert all(later - earlier >= 1.0 for earlier, later in zip(times, times[GLOBAL_LIMIT:], strict=False))
+
+
+def test_growth_of_many_answers_takes_turns_and_nothing_else_waits_for_it() -> None:
+    async def main() -> tuple[list[float], float]:
+        loop = asyncio.get_running_loop()
+        limiter, begun = Limiter(), loop.time()
+        passed: list[float] = []
+
+        async def grow(number: int) -> None:
+            permit = await limiter.acquire(webhook(token=str(number)), GROWTH)
+            passed.append(loop.time() - begun)
+            await asyncio.sleep(0.3)
+            permit.lost()
+
+        growing = [asyncio.create_task(grow(number)) for number in range(3 * GROWTH_LIMIT)]
+        await asyncio.sleep(0)
+        for urgency in (FIRST, FINAL):
+            await limiter.acquire(webhook(token=urgency.name), urgency)
+        waited = loop.time() - begun
+        await asyncio.gather(*growing)
+        return passed, waited
+
+    passed, waited = run(main())
+    assert waited == 0.0
+    round_s = 0.3 + GROWTH_WINDOW_S
+    assert passed == pytest.approx([number // GROWTH_LIMIT * round_s for number in range(3 * GROWTH_LIMIT)])
 
 
 def test_interactions_do_not_count_towards_the_global_limit() -> None:
