@@ -17,7 +17,7 @@ class Changes:
         for waiter in self._waiters:
             waiter.set()
 
-    async def wait_until(self, predicate: Callable[[], T], *, timeout_s: float = 5.0, what: str = "") -> T:
+    async def wait_until(self, predicate: Callable[[], T], *, timeout_s: float = 30.0, what: str = "") -> T:
         """The first true result of `predicate`. Raises TimeoutError, naming `what`, after `timeout_s`."""
         waiter = asyncio.Event()
         self._waiters.add(waiter)

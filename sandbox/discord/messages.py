@@ -289,7 +289,7 @@ class Interaction:
         """The reply and its follow-ups, in order."""
         return [*([self.original] if self.original else []), *self.followups]
 
-    async def wait_for(self, predicate: Callable[[Interaction], T], *, timeout_s: float = 5.0) -> T:
+    async def wait_for(self, predicate: Callable[[Interaction], T], *, timeout_s: float = 30.0) -> T:
         """The first true result of `predicate(self)`. Raises TimeoutError."""
         what = f"interaction {self.id}, answered by {self.response_type!r}"
         return await self.changes.wait_until(lambda: predicate(self), timeout_s=timeout_s, what=what)

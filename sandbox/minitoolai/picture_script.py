@@ -128,7 +128,7 @@ class PictureOrder:
         """When the picture was asked for."""
         return self.downloaded_at[0] if self.downloaded_at else None
 
-    async def until(self, holds: "Callable[[PictureOrder], bool]", *, timeout_s: float = 10.0) -> None:
+    async def until(self, holds: "Callable[[PictureOrder], bool]", *, timeout_s: float = 30.0) -> None:
         """Return once a rule holds that is about questions, downloads or the end. Raises `TimeoutError`."""
         async with asyncio.timeout(timeout_s):
             while not holds(self):

@@ -95,7 +95,7 @@ class Received:
             self._grown.set()
             self._grown = None
 
-    async def wait_sent(self, count: int, *, timeout_s: float = 10.0) -> None:
+    async def wait_sent(self, count: int, *, timeout_s: float = 30.0) -> None:
         """Return once `count` chunks have been sent. Raises `TimeoutError`."""
         async with asyncio.timeout(timeout_s):
             while len(self.sent) < count:

@@ -83,7 +83,7 @@ class MiniToolAIServer:
         """Let every answer go on that stalls without a gate, now and from now on."""
         self._released.set()
 
-    async def wait_for_request(self, *, timeout_s: float = 10.0) -> Received:
+    async def wait_for_request(self, *, timeout_s: float = 30.0) -> Received:
         """The oldest request that this has not returned yet. Raises `TimeoutError`."""
         async with asyncio.timeout(timeout_s):
             return await self._unseen.get()
@@ -119,7 +119,7 @@ class MiniToolAIServer:
         """Let everything about pictures go on that is held without a gate, now and from now on."""
         self._pictures.released.set()
 
-    async def wait_for_picture(self, *, timeout_s: float = 10.0) -> PictureOrder:
+    async def wait_for_picture(self, *, timeout_s: float = 30.0) -> PictureOrder:
         """The oldest submission that this has not returned yet. Raises `TimeoutError`."""
         async with asyncio.timeout(timeout_s):
             return await self._pictures.unseen.get()

@@ -58,7 +58,7 @@ async def books_are_right(house: House) -> Checked:
     return checked
 
 
-async def until(look: Callable[[], Awaitable[T]], *, timeout_s: float = 10.0) -> T:
+async def until(look: Callable[[], Awaitable[T]], *, timeout_s: float = 30.0) -> T:
     """The first true result; each look reads the database, which nobody announces changes of."""
     async with asyncio.timeout(timeout_s):
         while not (found := await look()):  # noqa: ASYNC110 - what happens in a database sets no event

@@ -31,7 +31,7 @@ async def order(
     return await (by or house.dana).slash(at or house.channel, "imagine", prompt=prompt, **options)
 
 
-async def pictured(house: House, interaction: Interaction, *, timeout_s: float = 10.0) -> Message:
+async def pictured(house: House, interaction: Interaction, *, timeout_s: float = 30.0) -> Message:
     """The reply once its pictures are visible and its buttons are those of an order that has ended."""
 
     def there() -> Message | None:

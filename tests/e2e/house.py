@@ -49,7 +49,7 @@ class House:
         with discord_py_restored():
             async with open_bot(self.settings, now=self.discord.clock.now) as bot:
                 serving = asyncio.create_task(bot.serve(self.settings.discord_token), name="the bot")
-                ready = asyncio.create_task(self.discord.gateway.wait_ready(10))
+                ready = asyncio.create_task(self.discord.gateway.wait_ready(30))
                 try:
                     await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
                     if serving.done():
@@ -103,19 +103,19 @@ class House:
             **overrides,
         }
 
-    async def ended(self, message: Message, *, timeout_s: float = 10.0) -> Message:
+    async def ended(self, message: Message, *, timeout_s: float = 30.0) -> Message:
         """`message` once it carries the buttons of an answer that has ended."""
         await self.discord.wait_until(lambda: has_button(message, "Regenerate"), timeout_s=timeout_s)
         return message
 
-    async def answer_to(self, interaction: Interaction, *, timeout_s: float = 10.0) -> Message:
+    async def answer_to(self, interaction: Interaction, *, timeout_s: float = 30.0) -> Message:
         """The reply to a command once it has ended: the last of its messages."""
         await self.discord.wait_until(
             lambda: any(has_button(message, "Regenerate") for message in replies(interaction)), timeout_s=timeout_s
         )
         return replies(interaction)[-1]
 
-    async def reply_in(self, channel: Channel, question: Message, *, timeout_s: float = 10.0) -> Message:
+    async def reply_in(self, channel: Channel, question: Message, *, timeout_s: float = 30.0) -> Message:
         """The ended answer to a message."""
 
         def found() -> list[Message]:

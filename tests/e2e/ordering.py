@@ -112,7 +112,12 @@ async def until_state(house: House, interaction: Interaction, state: str) -> Non
 
 
 async def shown(
-    house: House, interaction: Interaction, holds: Callable[[Message], object], *, what: str = "", timeout_s: float = 10
+    house: House,
+    interaction: Interaction,
+    holds: Callable[[Message], object],
+    *,
+    what: str = "",
+    timeout_s: float = 30.0,
 ) -> Message:
     """The reply once that is true of it."""
     reply = await house.discord.wait_until(

@@ -146,7 +146,7 @@ async def test_what_is_reached_before_the_bot_is_connected_is_told_afterwards(
             await bot.services.ledger.hold(almost_all(house))
             serving = asyncio.create_task(bot.serve(settings.discord_token))
             try:
-                await house.discord.wait_until(lambda: len(letters(house, operator)) == 1, timeout_s=10)
+                await house.discord.wait_until(lambda: len(letters(house, operator)) == 1, timeout_s=30)
             finally:
                 await bot.close()
                 serving.cancel()

@@ -82,7 +82,7 @@ class Storm:
 
     async def calm(self) -> None:
         """Until the API has noticed that nobody listens any more: then it knows what it bills."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             for received in self.requests():
                 await received.ended.wait()
 

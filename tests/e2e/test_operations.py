@@ -97,7 +97,7 @@ async def test_it_is_alive_before_it_is_connected_and_ready_after(empty_house: H
             before = await get(port, "readyz")
             assert (before.status, before.checks["gateway"]["shards_up"]) == (503, 0)
             serving = asyncio.create_task(bot.serve(settings.discord_token))
-            await empty_house.discord.gateway.wait_ready(10)
+            await empty_house.discord.gateway.wait_ready(30)
             await until_ready(port)
             await bot.close()
             await serving

@@ -418,7 +418,7 @@ async def test_a_progress_that_discord_shows_late_is_not_what_stays(empty_house:
         reasons = {end: written[one.interaction.id].reason for end, one in held.items()}
         assert reasons == {"delivered": "finished", "failed": "failed", "cancelled": "cancelled"}
         assert not any(each.finished for each in slow)
-        await house.discord.wait_until(lambda: all(each.finished for each in slow), timeout_s=10)
+        await house.discord.wait_until(lambda: all(each.finished for each in slow), timeout_s=30)
         await house.discord.wait_until(
             lambda: not any(looks_unfinished(each) for each in (waiting, *(one.interaction for one in held.values()))),
             timeout_s=12,

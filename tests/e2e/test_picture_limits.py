@@ -34,7 +34,7 @@ def place(interaction: Interaction) -> int | None:
 
 async def in_place(house: House, interaction: Interaction, number: int) -> None:
     await house.discord.wait_until(
-        lambda: place(interaction) == number, timeout_s=10, what=f"place {number}, not {place(interaction)}"
+        lambda: place(interaction) == number, timeout_s=30, what=f"place {number}, not {place(interaction)}"
     )
 
 
@@ -211,7 +211,7 @@ async def came_of(house: House, interaction: Interaction) -> str:
                 return "no words for it" if "this reference" in message.content else "refused"
         return ""
 
-    return await house.discord.wait_until(found, timeout_s=10, what="pictures, or words")
+    return await house.discord.wait_until(found, timeout_s=30, what="pictures, or words")
 
 
 async def test_no_odd_value_of_any_option_is_charged_for_or_goes_without_words(empty_house: House) -> None:

@@ -28,7 +28,7 @@ async def asked_with_picture(house: House, **options: object) -> Message:
     """An answer to a question with a picture, once it is known where the picture can be read again."""
     answer = await ask(house, "What is this?", answer="A cat.", image=picture(), **options)
     key = MemoryKey.private(house.channel.id, house.dana.user.id) if options.get("private") else None
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         # It is stored just after the answer is whole; each look waits for the database's next turn.
         while (await turns(house, key))[-1].asked.images[0].id != answer.attachments[0].id:
             pass

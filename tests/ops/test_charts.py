@@ -440,7 +440,7 @@ async def test_a_plan_that_cannot_be_drawn_is_answered_and_the_process_lives_on(
 async def test_the_process_is_told_no_secret(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DISCORD_TOKEN", "a-secret")
     told = "import os, sys; e = repr(dict(os.environ)).encode()"
-    tells = f"{told}; sys.stdout.buffer.write(b'I' + len(e).to_bytes(4, 'big') + e)"
+    tells = f"{told}; sys.stdin.buffer.read(1); sys.stdout.buffer.write(b'I' + len(e).to_bytes(4, 'big') + e)"
     async with Plotter(command=[sys.executable, "-c", tells]) as plotter:
         environment = await plotter.draw(SMALL)
     assert b"PATH" in environment

@@ -129,14 +129,14 @@ class Shop:
         await self.services.pictures.order(order, words)
         return order, message
 
-    async def delivered(self, message: Message, *, images: int = 1, timeout_s: float = 10.0) -> Message:
+    async def delivered(self, message: Message, *, images: int = 1, timeout_s: float = 30.0) -> Message:
         """`message` once its pictures stand there with their buttons, and are settled."""
         await self.discord.wait_until(
             lambda: len(message.attachments) == images and "Again" in labels(message), timeout_s=timeout_s
         )
         return message
 
-    async def said(self, message: Message, text: str, *, timeout_s: float = 10.0) -> Message:
+    async def said(self, message: Message, text: str, *, timeout_s: float = 30.0) -> Message:
         await self.discord.wait_until(lambda: text in message.text(), timeout_s=timeout_s, what=f"{text} in a message")
         return message
 

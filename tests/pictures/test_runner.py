@@ -336,14 +336,14 @@ async def test_a_late_edit_of_the_progress_does_not_stay_over_the_end(shop: Shop
             return method == "PATCH"
 
         shop.discord.faults.add(Fault(when=is_edit, delay_s=4.5))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await came.wait()
         shop.api.release_pictures()
         await shop.until_state(order, "delivered")
         states = [state.content for state in message.edits]
         assert "Drawing" not in states[-1], "the end did not wait for it"
         await shop.discord.wait_until(
-            lambda: len(message.edits) >= len(states) + 2, timeout_s=10, what="landed late, and mended"
+            lambda: len(message.edits) >= len(states) + 2, timeout_s=30, what="landed late, and mended"
         )
         await shop.delivered(message)
         assert "set apart" not in message.text()
@@ -422,7 +422,7 @@ async def test_an_order_that_was_left_to_the_next_start_is_cancelled_and_says_so
         order, message = await shop.order()
         await services.pictures.order(order, words)
         monkeypatch.setattr(database, "write", failing)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while services.pictures._runner.knows(order.id):  # noqa: ASYNC110 - the runner tells nobody of what it leaves
                 await asyncio.sleep(0.01)
         disk_is_full = False

@@ -31,7 +31,7 @@ async def test_the_asker_is_told_the_money_right_and_nothing_left_hanging(
         scene.let_go()
         await case.fault.follow(scene)
         if scene.afterwards is not None:
-            await scene.house.discord.gateway.wait_ready(10)
+            await scene.house.discord.gateway.wait_ready(30)
             await scene.afterwards()
         await scene.quiet()
         found = await broken(scene, silent=bool(case.silent), hanging=bool(case.hanging), prepaid=bool(case.prepaid))
