@@ -26,7 +26,7 @@ from sandbox.discord.routes import Request, Route
 from sandbox.discord.world import World
 
 GATEWAY_PATH = "/gateway-socket"
-_WAIT_S = 5.0
+_WAIT_S = 30.0
 
 
 class DiscordServer:
