@@ -44,7 +44,7 @@ async def open_house(
     profile: Path | None = None,
     one_core: bool = False,
     poll_gap_s: float = 0.0,
-    **overrides: str,
+    overrides: Mapping[str, str] | None = None,
 ) -> AsyncIterator[House]:
     """A server with so many members and a bot that is connected to it. Discord's OpenAPI document is not checked.
 
@@ -63,7 +63,7 @@ async def open_house(
             for user in users:
                 guild.join(user)
             log = Path(folder) / "bot.log"
-            async with _bot(discord, api, Path(folder), log, profile, overrides) as pid:
+            async with _bot(discord, api, Path(folder), log, profile, overrides or {}) as pid:
                 if one_core:
                     _part(pid)
                 yield House(

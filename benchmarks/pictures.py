@@ -61,7 +61,7 @@ async def run(*, orders: int, count: int, picture_s: float, profile: Path | None
     Raises TimeoutError, with the end of the bot's log, where an order does not end.
     """
     limits = {"PICTURE_ORDERS_PER_SERVER": str(orders), "PICTURE_ORDERS_OPEN": str(orders)}
-    async with open_house(people=orders, profile=profile, poll_gap_s=POLL_GAP_S, **limits) as house:
+    async with open_house(people=orders, profile=profile, poll_gap_s=POLL_GAP_S, overrides=limits) as house:
         _serve(house, picture_s)
         channels = [house.guild.add_text_channel(f"channel-{number}") for number in range(-(-orders // 10))]
         before, began = cost_of(house.pid), time.monotonic()

@@ -62,7 +62,7 @@ class Report:
 async def soak(*, minutes: float, seed: int) -> Report:
     """Raises RuntimeError where the bot is not there any more."""
     port = _free_port()
-    async with open_house(people=PEOPLE, poll_gap_s=POLL_GAP_S, **_environment(port)) as house:
+    async with open_house(people=PEOPLE, poll_gap_s=POLL_GAP_S, overrides=_environment(port)) as house:
         channels = [house.guild.add_text_channel(f"channel-{number}") for number in range(CHANNELS)]
         life = Life(house=house, channels=channels, rng=random.Random(seed))
         async with _watched(house, life, port) as samples:
