@@ -24,6 +24,7 @@ from bot.answers.records import Records
 from bot.answers.recovery import Recovery
 from bot.answers.service import Answers
 from bot.answers.tokens import TokenCounter
+from bot.arrivals import Arrivals
 from bot.catalog import Catalog, ChatModel
 from bot.client import Bot, redirect
 from bot.credits.allowances import Allowances
@@ -93,6 +94,7 @@ class Services:
     answers: Answers
     pictures: Pictures
     recovery: Recovery
+    arrivals: Arrivals
     unit: CreditUnit
     guilds: Guilds
     allowances: Allowances
@@ -162,6 +164,8 @@ async def open_services(
         )
         stack.push_async_callback(pictures.close)
         await pictures.load()
+        arrivals = Arrivals(database, rest, now=now)
+        await arrivals.load()
         await _resolve_crashed(ledger, now)
         privacy = await stack.enter_async_context(
             _privacy(settings=settings, database=database, pictures=pictures, limits=limits, now=now)
@@ -201,6 +205,7 @@ async def open_services(
             answers=answers,
             pictures=pictures,
             recovery=Recovery(History(database), rest, now=now),
+            arrivals=arrivals,
             unit=unit,
             guilds=Guilds(database),
             allowances=Allowances(database),

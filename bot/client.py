@@ -348,20 +348,25 @@ class Bot(commands.AutoShardedBot):
             log.info("an interaction came while the bot was ending")
             return
         with log_context(request_id=interaction.id):
-            await self._report(interaction, error, loading=loading)
+            if await self._report(interaction, error, loading=loading):
+                await self.services.arrivals.told(interaction.id)
+            else:
+                self.services.arrivals.untold(interaction.id)
 
-    async def _report(self, interaction: discord.Interaction["Bot"], error: BaseException, *, loading: bool) -> None:
+    async def _report(self, interaction: discord.Interaction["Bot"], error: BaseException, *, loading: bool) -> bool:
+        """Whether Discord took the words."""
         words = self.words_for(error)
         try:
             with already_acknowledged():
                 if not interaction.response.is_done():
                     await interaction.response.send_message(words, ephemeral=True)
-                    return
+                    return True
             if loading:
                 await interaction.edit_original_response(content=words)
             else:
                 # A reply that is still loading is filled by this; one that shows words already keeps them.
                 await interaction.followup.send(words, ephemeral=True)
+            return True
         except NOT_TAKEN as failure:
             # Of the network's failures only the kind: their words may carry the address, and so the token.
             log.warning("an error message could not be shown: %s", type(failure).__name__)
@@ -369,6 +374,7 @@ class Bot(commands.AutoShardedBot):
             if not self.is_closed():
                 raise
             log.info("an error message could not be shown: the bot is ending")
+        return False
 
     def words_for(self, error: BaseException) -> str:
         """A sentence for people. What nobody foresaw is logged with its traceback under the reference it names."""

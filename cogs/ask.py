@@ -6,6 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -15,6 +16,7 @@ from discord.ext import commands
 
 from bot.answers.attachments import shown_name, shown_size
 from bot.answers.question import Asker, AttachmentRef, Place, Question
+from bot.arrivals import Arrival, Kind
 from bot.client import NOT_TAKEN, Bot, already_acknowledged
 from bot.delivery.messages import Button
 from bot.delivery.surfaces import ChannelSurface, InteractionSurface
@@ -141,6 +143,18 @@ def surface_of(interaction: Interaction, *, private: bool, place: Place) -> Inte
     )
 
 
+def promising(interaction: Interaction, kind: Kind) -> AbstractAsyncContextManager[None]:
+    """Around an acknowledgement that promises a reply, and all that is done to give it: see `Arrivals.promising`."""
+    return interaction.client.services.arrivals.promising(
+        Arrival(
+            interaction_id=interaction.id,
+            application_id=interaction.application_id,
+            token=interaction.token,
+            kind=kind,
+        )
+    )
+
+
 class Ask(commands.Cog):
     """Every door through which a question comes in."""
 
@@ -169,10 +183,12 @@ class Ask(commands.Cog):
             self._recovering.cancel()
 
     async def _recover(self) -> None:
-        """Close, once, the answers that an earlier process left unfinished."""
+        """Close, once, the answers that an earlier process left unfinished, and the replies that it only promised."""
         await self.bot.wait_until_ready()
         assert self.bot.application_id is not None
         try:
+            if closed := await self.bot.services.arrivals.close_all():
+                log.warning("replies that a crash left loading, with nothing begun: %d closed", closed)
             done = await self.bot.services.recovery.close_all(self.bot.application_id)
         except StorageError as error:
             log.error("answers of before could not be closed: %s", error)
@@ -229,11 +245,12 @@ class Ask(commands.Cog):
         """Answer a question as the reply to `interaction`; what is wrong at first sight is said to the asker alone."""
         with log_context(request_id=question.id):
             self.answers.check(question)
-            with already_acknowledged():
-                await interaction.response.defer(thinking=True, ephemeral=question.private)
-            surface = surface_of(interaction, private=question.private, place=question.place)
-            answering = self.answers.answer(question, surface, self.bot.words_for)
-            await _filling(interaction, surface, answering)
+            async with promising(interaction, "question"):
+                with already_acknowledged():
+                    await interaction.response.defer(thinking=True, ephemeral=question.private)
+                surface = surface_of(interaction, private=question.private, place=question.place)
+                answering = self.answers.answer(question, surface, self.bot.words_for)
+                await _filling(interaction, surface, answering)
 
     @commands.Cog.listener()
     async def on_message(self, message: discord.Message) -> None:
@@ -460,18 +477,19 @@ async def _ask_anew(interaction: Interaction, answer_id: int, *, carry_on: bool)
     record = await services.answers.record_for(answer_id, by=interaction.user.id, at=place.channel_id)
     services.answers.admit(interaction.user.id)
     private = record.question.private
-    with already_acknowledged():
-        await interaction.response.defer(thinking=True, ephemeral=private)
-    surface = surface_of(interaction, private=private, place=place)
-    repeat = services.answers.carry_on if carry_on else services.answers.again
-    answering = repeat(
-        record,
-        new_id=interaction.id,
-        asker=asker_of(interaction.user),
-        surface=surface,
-        words=interaction.client.words_for,
-    )
-    await _filling(interaction, surface, answering)
+    async with promising(interaction, "question"):
+        with already_acknowledged():
+            await interaction.response.defer(thinking=True, ephemeral=private)
+        surface = surface_of(interaction, private=private, place=place)
+        repeat = services.answers.carry_on if carry_on else services.answers.again
+        answering = repeat(
+            record,
+            new_id=interaction.id,
+            asker=asker_of(interaction.user),
+            surface=surface,
+            words=interaction.client.words_for,
+        )
+        await _filling(interaction, surface, answering)
 
 
 async def _filling(interaction: Interaction, surface: InteractionSurface, answering: Awaitable[None]) -> None:

@@ -21,7 +21,7 @@ from bot.pictures.choosing import Asked, Rules, choose, shape_sides
 from bot.pictures.orders import Stored
 from bot.pictures.request import PROMPT_LIMIT, SHAPES, Order, Picture
 from bot.storage.errors import StorageBusy, StorageError
-from cogs.ask import Interaction, asker_of, moderates, place_of, quotation
+from cogs.ask import Interaction, asker_of, moderates, place_of, promising, quotation
 from cogs.imagine_forms import Form, Typed, Wanted
 from cogs.picture_options import (
     DESCRIPTIONS,
@@ -103,15 +103,16 @@ async def place(interaction: Interaction, picture: Picture, *, count: int, spoil
     )
     with log_context(request_id=order.id):
         pictures.check(picture.model, order.asker, order.place)
-        message_id, hidden = await _deferred(interaction, private=private)
-        try:
-            order = replace(order, message_id=message_id, private=hidden)
-            await pictures.order(order, interaction.client.words_for)
-        except DeliveryError:
-            raise  # the reply itself may be what is gone
-        except Exception as error:  # noqa: BLE001 - the reply is loading: whatever it is, the one door fills it
-            await interaction.client.report(interaction, error, loading=True)
-            return False
+        async with promising(interaction, "picture"):
+            message_id, hidden = await _deferred(interaction, private=private)
+            try:
+                order = replace(order, message_id=message_id, private=hidden)
+                await pictures.order(order, interaction.client.words_for)
+            except DeliveryError:
+                raise  # the reply itself may be what is gone
+            except Exception as error:  # noqa: BLE001 - the reply is loading: whatever it is, the one door fills it
+                await interaction.client.report(interaction, error, loading=True)
+                return False
     return True
 
 

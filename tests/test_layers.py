@@ -12,7 +12,16 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"bot.errors", "bot.money", "bot.settings", "bot.catalog", "bot.wordlist", "bot.observer"},
     {"bot.minitoolai", "bot.storage", "bot.delivery"},
-    {"bot.answers", "bot.credits", "bot.guilds", "bot.pictures", "bot.ops", "bot.privacy", "bot.remembered"},
+    {
+        "bot.answers",
+        "bot.arrivals",
+        "bot.credits",
+        "bot.guilds",
+        "bot.pictures",
+        "bot.ops",
+        "bot.privacy",
+        "bot.remembered",
+    },
     {"bot.app", "bot.client", "bot.__main__"},
     {"cogs"},
 ]

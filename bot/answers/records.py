@@ -5,6 +5,7 @@ import logging
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from bot import arrivals
 from bot.answers import history as store
 from bot.answers.charge import Charge
 from bot.answers.history import AnswerRecord, History, MemoryKey, Turn
@@ -103,7 +104,8 @@ class Records:
 
 
 async def begin(job: Job, token: str | None, tx: Tx) -> None:
-    """Write down that an answer is under way, and how a later process could finish it."""
+    """Write down that an answer is under way, no mere promise any more, and how a later process could finish it."""
+    await arrivals.take_up(tx, job.question.id)
     await store.save_answer(tx, replace(_record(job), interaction_token=token))
 
 

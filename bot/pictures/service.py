@@ -2,16 +2,18 @@
 
 import asyncio
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
+from bot import arrivals
 from bot.answers.journey import Words
 from bot.answers.question import Asker, Place
 from bot.catalog import Catalog, ImageModel
 from bot.credits.ledger import Ledger
 from bot.credits.values import HoldRequest
 from bot.errors import LineFull, NothingToRepeat, NotPermitted, RequestEnded, Restarting, TooLate
+from bot.money import NanoDollars
 from bot.pictures import orders
 from bot.pictures.estimates import Estimates
 from bot.pictures.line import InLine, next_up
@@ -132,7 +134,7 @@ class Pictures:
             at=at,
         )
         try:
-            await self._ledger.hold(request, along=partial(orders.insert, order=order, image_nano=image_nano, at=at))
+            await self._ledger.hold(request, along=partial(_begin, order=order, image_nano=image_nano, at=at))
         except RequestEnded:
             log.info("the same order came again after its end: it is left as it is")
             return
@@ -277,6 +279,12 @@ class Pictures:
         if self._taking:
             await asyncio.wait(self._taking, timeout=ARRIVAL_S)
         await self._runner.close()
+
+
+async def _begin(tx: Tx, *, order: Order, image_nano: NanoDollars, at: datetime) -> None:
+    """Write the order down, so that its reply is no mere promise now."""
+    await arrivals.take_up(tx, order.id)
+    await orders.insert(tx, order, image_nano=image_nano, at=at)
 
 
 def _require(allowed: bool) -> None:

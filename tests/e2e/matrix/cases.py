@@ -11,14 +11,13 @@ from tests.e2e.matrix.stages import STAGES, Stage
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """`silent` and `hanging` say why no route is left to tell who asked, or to close what looks unfinished; `prepaid`
-    why an answer that nobody can see to its end may have been paid. `defect` names what is known to be wrong."""
+    why an answer that nobody can see to its end may have been paid."""
 
     fault: Fault
     stage: Stage
     silent: str | None = None
     hanging: str | None = None
     prepaid: str | None = None
-    defect: str | None = None
 
     def __str__(self) -> str:
         return f"{self.stage}-{self.fault}"
@@ -81,14 +80,6 @@ def prepaid(fault: Fault, stage: Stage) -> str | None:
     return None
 
 
-def defect(fault: Fault, stage: Stage) -> str | None:
-    if fault.name.startswith("kill -9") and stage.name == "acknowledged":
-        return "nothing is on disk yet: between the acknowledgement and the hold a reply is left loading by a kill"
-    if fault.name == "kill -9" and stage.name == "unacknowledged":
-        return "as above, with the acknowledgement carried out after the kill"
-    return None
-
-
 def slow(fault: Fault, stage: Stage) -> bool:
     """Whether it takes seconds, or tells little that its neighbours do not: then it is run by hand."""
     if fault.name in ("500 four times", "gateway closed 4000", "invalid session, resumable", "429 without headers"):
@@ -112,7 +103,6 @@ def _cases() -> Iterator[Case]:
                     silent=silent(fault, stage),
                     hanging=hanging(fault, stage),
                     prepaid=prepaid(fault, stage),
-                    defect=defect(fault, stage),
                 )
 
 

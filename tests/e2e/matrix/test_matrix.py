@@ -17,8 +17,7 @@ pytestmark = [
 
 
 def marks(case: Case) -> list[pytest.MarkDecorator]:
-    by_hand = [pytest.mark.long] if slow(case.fault, case.stage) else []
-    return [*by_hand, *([pytest.mark.xfail(reason=case.defect, strict=True)] if case.defect else [])]
+    return [pytest.mark.long] if slow(case.fault, case.stage) else []
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=str(case), marks=marks(case)) for case in CASES])
