@@ -6,6 +6,7 @@ not in `class`); one of a script without them is found anywhere.
 """
 
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -68,6 +69,10 @@ class _Folded:
                 sources.append(at)
         return cls("".join(folded), tuple(sources))
 
+    def index(self, at: int) -> int:
+        """Where character `at` of the text itself, or the first after it that is compared, stands in this."""
+        return bisect_left(self.sources, at)
+
 
 @lru_cache(maxsize=4_096)
 def _fold(character: str) -> str:
@@ -97,29 +102,29 @@ class WordList:
         """Whether one of the words stands in one of the texts."""
         return not self.is_empty and any(self._pattern.search(_Folded.of(text).text) for text in texts if text)
 
-    def masked(self, text: str) -> str:
-        """`text` with a mark in place of each character of such words; its length stays."""
-        return text if self.is_empty else _hide(text, self._found(_Folded.of(text)))
+    def masked(self, text: str, start: int = 0) -> str:
+        """`text` with a mark in place of each character of such words; its length stays.
 
-    def undecided_from(self, text: str) -> int:
+        Words begin at `start` or later: what stands before it only decides whether a word stands alone.
+        """
+        if self.is_empty:
+            return text
+        folded = _Folded.of(text)
+        found = self._pattern.finditer(folded.text, folded.index(start))
+        return _hide(text, [(folded.sources[one.start()], folded.sources[one.end() - 1] + 1) for one in found])
+
+    def undecided_from(self, text: str, start: int = 0) -> int:
         """Where in `text`, which goes on, a word may begin of which only the beginning is there; its length if none."""
         if self.is_empty:
             return len(text)
         folded = _Folded.of(text)
-        at = 0
+        at = folded.index(start)
         while (found := self._pattern.search(folded.text, at, partial=True)) is not None:
             if found.partial or found.end() == len(folded.text):
                 start = found.start()
                 return folded.sources[start] if start < len(folded.sources) else len(text)
             at = found.end()
         return len(text)
-
-    def _found(self, folded: _Folded) -> list[tuple[int, int]]:
-        """The places in the text itself, from a first character to behind a last one."""
-        return [
-            (folded.sources[found.start()], folded.sources[found.end() - 1] + 1)
-            for found in self._pattern.finditer(folded.text)
-        ]
 
 
 class Masker:
@@ -135,9 +140,8 @@ class Masker:
         if self._words.is_empty:
             return piece
         self._held += piece
-        # The character before decides whether a word stands alone; it has been shown, and is not shown again.
-        text = self._before + self._held
-        return self._show(max(self._words.undecided_from(text) - len(self._before), 0))
+        before = len(self._before)
+        return self._show(self._words.undecided_from(self._before + self._held, before) - before)
 
     def end(self) -> str:
         """The rest, when there is no more."""
@@ -146,10 +150,19 @@ class Masker:
     def _show(self, count: int) -> str:
         if not count:
             return ""
-        masked = self._words.masked(self._before + self._held)[len(self._before) :]
-        shown, self._held = masked[:count], self._held[count:]
-        self._before = (self._before + shown)[-1:]
+        before = len(self._before)
+        masked = self._words.masked(self._before + self._held, before)[before:]
+        shown, self._before = masked[:count], _end_that_counts(self._before + self._held[:count])
+        self._held = self._held[count:]
         return shown
+
+
+def _end_that_counts(text: str) -> str:
+    """The end of `text` from its last character that is compared: it decides whether a word behind it stands alone."""
+    at = len(text) - 1
+    while at > 0 and not _fold(text[at]):
+        at -= 1
+    return text[max(at, 0) :][:WORD_LIMIT]
 
 
 def _alone(word: str) -> str:

@@ -1,7 +1,7 @@
 """A server's words are found as people read them, standing alone, and masked however a text comes in pieces."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.errors import WordListRefused
@@ -84,9 +84,20 @@ def test_what_may_become_a_listed_word_is_held_back_until_that_is_known():
     assert masker.feed(" it") == f"{MASK * 4} it"
 
 
+def test_what_was_shown_is_no_beginning_of_a_word():
+    masker = Masker(WordList(["dad"]))
+    assert masker.feed("DD") + masker.feed("aD") + masker.end() == "DDaD"
+
+
+def test_what_cannot_be_seen_between_pieces_parts_no_word():
+    masker = Masker(WordList(["dad"]))
+    assert masker.feed("x\u200b") + masker.feed("dad") + masker.end() == "x\u200bdad"
+
+
 ALPHABET = "dDarné \u200b\u0301nx.\n"
 
 
+@settings(max_examples=500)
 @given(st.lists(st.text(ALPHABET, max_size=8), max_size=12))
 def test_however_a_text_comes_in_pieces_it_is_masked_as_a_whole(pieces: list[str]):
     words = WordList(["darn", "dad", "arn x"])
