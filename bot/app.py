@@ -109,6 +109,68 @@ class Services:
     metrics: Metrics
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Ground:
+    """What the services stand on. `late` writes what could not be written when a charge ended."""
+
+    settings: Settings
+    catalog: Catalog
+    default_model: ChatModel
+    limits: OperatorLimits
+    unit: CreditUnit
+    metrics: Metrics
+    now: Callable[[], float]
+    database: Database
+    api: MiniToolAI
+    session: aiohttp.ClientSession
+    rest: DiscordRest
+    notices: asyncio.Queue[Notice]
+    late: LateEnds
+    ledger: Ledger
+
+
+async def _open_ground(stack: AsyncExitStack, settings: Settings, now: Callable[[], float]) -> _Ground:
+    """Open them; `stack` closes them. Raises as `open_services`."""
+    catalog, metrics = Catalog.load(settings.catalog_file), Metrics()
+    default_model = _default_model(settings, catalog)
+    limits, unit = OperatorLimits.load(settings), CreditUnit(nano=settings.credit_nano)
+    database = await stack.enter_async_context(
+        Database.open(settings.database_url, observer=metrics, hear=partial(_hear, metrics))
+    )
+    api = await stack.enter_async_context(_api(settings, metrics))
+    session = await stack.enter_async_context(
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar())
+    )
+    rest = DiscordRest(
+        api_url=settings.discord_api_url,
+        token=settings.discord_token,
+        session=session,
+        limiter=Limiter(),
+        observer=metrics,
+    )
+    notices: asyncio.Queue[Notice] = asyncio.Queue(NOTICES_LIMIT)
+    late = LateEnds(database)
+    stack.push_async_callback(late.close)
+    return _Ground(
+        settings=settings,
+        catalog=catalog,
+        default_model=default_model,
+        limits=limits,
+        unit=unit,
+        metrics=metrics,
+        now=now,
+        database=database,
+        api=api,
+        session=session,
+        rest=rest,
+        notices=notices,
+        late=late,
+        ledger=Ledger(
+            database, limits=limits, unit=unit, run_id=uuid.uuid4().hex, notify=partial(_note_ceiling, notices)
+        ),
+    )
+
+
 @asynccontextmanager
 async def open_services(
     settings: Settings, *, now: Callable[[], float] = time.time, patience: Patience | None = None
@@ -121,104 +183,74 @@ async def open_services(
         SettingsError: the catalogue is wrong, or DEFAULT_MODEL is not in it.
         StorageError: the database cannot be opened.
     """
-    catalog = Catalog.load(settings.catalog_file)
-    default_model = _default_model(settings, catalog)
-    limits, unit = OperatorLimits.load(settings), CreditUnit(nano=settings.credit_nano)
-    metrics = Metrics()
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(
-            Database.open(settings.database_url, observer=metrics, hear=partial(_hear, metrics))
-        )
-        api = await stack.enter_async_context(_api(settings, metrics))
-        session = await stack.enter_async_context(
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar())
-        )
+        ground = await _open_ground(stack, settings, now)
+        database, rest = ground.database, ground.rest
         charts = await stack.enter_async_context(Plotter())
         counter = TokenCounter()
         await asyncio.to_thread(counter.load)
-        rest = DiscordRest(
-            api_url=settings.discord_api_url,
-            token=settings.discord_token,
-            session=session,
-            limiter=Limiter(),
-            observer=metrics,
-        )
-        notices: asyncio.Queue[Notice] = asyncio.Queue(NOTICES_LIMIT)
-        late = LateEnds(database)
-        stack.push_async_callback(late.close)
-        ledger = Ledger(
-            database, limits=limits, unit=unit, run_id=uuid.uuid4().hex, notify=partial(_note_ceiling, notices)
-        )
         fetcher = await stack.enter_async_context(Fetcher(_fetch_limits(settings)))
-        pictures = _pictures(
-            settings=settings,
-            catalog=catalog,
-            database=database,
-            api=api,
-            rest=rest,
-            ledger=ledger,
-            unit=unit,
-            fetcher=fetcher,
-            patience=patience or Patience(),
-            now=now,
-        )
+        pictures = _pictures(ground, fetcher, patience or Patience())
         stack.push_async_callback(pictures.close)
-        await pictures.load()
         arrivals = Arrivals(database, rest, now=now)
+        # What an earlier process left is read, and its holds that nobody goes on with end, before anything new begins.
+        await pictures.load()
         await arrivals.load()
-        await _resolve_crashed(ledger, now)
-        privacy = await stack.enter_async_context(
-            _privacy(settings=settings, database=database, pictures=pictures, limits=limits, now=now)
-        )
-        answers = Answers(
-            settings=settings,
-            database=database,
-            counter=counter,
-            preparation=Preparation(
-                settings=settings,
-                catalog=catalog,
-                default_model=default_model,
-                database=database,
-                counter=counter,
-                attachments=Attachments(session, _attachment_limits(settings)),
-                addresses=PictureAddresses(rest, now=now),
-            ),
-            conversation=Conversation(
-                settings=settings,
-                api=api,
-                ledger=ledger,
-                late=late,
-                unit=unit,
-                counter=counter,
-                records=Records(database),
-                now=now,
-                observer=metrics,
-            ),
-        )
-        disk = DiskWatch(database, late, notify=partial(_note, notices))
+        await _resolve_crashed(ground.ledger, now)
+        privacy = await stack.enter_async_context(_privacy(ground, pictures))
+        disk = DiskWatch(database, ground.late, notify=partial(_note, ground.notices))
         await stack.enter_async_context(disk.watching())
         yield Services(
             settings=settings,
-            catalog=catalog,
+            catalog=ground.catalog,
             history=History(database),
             rest=rest,
-            answers=answers,
+            answers=_answers(ground, counter),
             pictures=pictures,
             recovery=Recovery(History(database), rest, now=now),
             arrivals=arrivals,
-            unit=unit,
+            unit=ground.unit,
             guilds=Guilds(database),
             allowances=Allowances(database),
-            ledger=ledger,
+            ledger=ground.ledger,
             reports=Reports(database),
             charts=charts,
-            notices=notices,
+            notices=ground.notices,
             remembered=Remembered(database),
             privacy=privacy,
-            api=api,
+            api=ground.api,
             database=database,
-            metrics=metrics,
+            metrics=ground.metrics,
         )
+
+
+def _answers(ground: _Ground, counter: TokenCounter) -> Answers:
+    settings = ground.settings
+    return Answers(
+        settings=settings,
+        database=ground.database,
+        counter=counter,
+        preparation=Preparation(
+            settings=settings,
+            catalog=ground.catalog,
+            default_model=ground.default_model,
+            database=ground.database,
+            counter=counter,
+            attachments=Attachments(ground.session, _attachment_limits(settings)),
+            addresses=PictureAddresses(ground.rest, now=ground.now),
+        ),
+        conversation=Conversation(
+            settings=settings,
+            api=ground.api,
+            ledger=ground.ledger,
+            late=ground.late,
+            unit=ground.unit,
+            counter=counter,
+            records=Records(ground.database),
+            now=ground.now,
+            observer=ground.metrics,
+        ),
+    )
 
 
 def _hear(metrics: Metrics, fact: object) -> None:
@@ -259,37 +291,26 @@ def _fetch_limits(settings: Settings) -> FetchLimits:
     )
 
 
-def _pictures(
-    *,
-    settings: Settings,
-    catalog: Catalog,
-    database: Database,
-    api: MiniToolAI,
-    rest: DiscordRest,
-    ledger: Ledger,
-    unit: CreditUnit,
-    fetcher: Fetcher,
-    patience: Patience,
-    now: Callable[[], float],
-) -> Pictures:
+def _pictures(ground: _Ground, fetcher: Fetcher, patience: Patience) -> Pictures:
+    settings, database = ground.settings, ground.database
     journal, estimates = Journal(database), Estimates()
     tools = Tools(
-        rest=rest,
-        ledger=ledger,
-        unit=unit,
+        rest=ground.rest,
+        ledger=ground.ledger,
+        unit=ground.unit,
         journal=journal,
         drawer=Drawer(
-            api=api,
+            api=ground.api,
             journal=journal,
             gate=PollGate(settings.picture_polls_per_second),
             estimates=estimates,
             timeout_s=settings.picture_timeout_s,
-            now=now,
+            now=ground.now,
         ),
         fetcher=fetcher,
         slots=asyncio.Semaphore(DELIVERIES_AT_ONCE),
         patience=patience,
-        now=now,
+        now=ground.now,
     )
     limits = LineLimits(
         per_member=settings.picture_orders_per_member,
@@ -298,9 +319,9 @@ def _pictures(
     )
     return Pictures(
         settings=settings,
-        catalog=catalog,
+        catalog=ground.catalog,
         database=database,
-        ledger=ledger,
+        ledger=ground.ledger,
         estimates=estimates,
         tools=tools,
         runner=Runner(tools, limits),
@@ -308,15 +329,9 @@ def _pictures(
 
 
 @asynccontextmanager
-async def _privacy(
-    *,
-    settings: Settings,
-    database: Database,
-    pictures: Pictures,
-    limits: OperatorLimits,
-    now: Callable[[], float],
-) -> AsyncIterator[Privacy]:
+async def _privacy(ground: _Ground, pictures: Pictures) -> AsyncIterator[Privacy]:
     """What is kept of people, with the job that forgets at work."""
+    settings, database, limits, now = ground.settings, ground.database, ground.limits, ground.now
     kept = RetentionLimits(
         memory=settings.retention_days, orders=settings.picture_order_days, grace=settings.guild_grace_days
     )
