@@ -163,6 +163,7 @@ async def test_a_reply_that_was_deleted_meanwhile_is_forgotten(empty_house: Hous
     await house.admin.delete(shown(interaction))
     async with house.running():
         await none_left(house)
+    assert shown(interaction).deleted, "nothing was posted in its place"
 
 
 async def test_one_that_discord_fails_on_waits_for_the_next_start(
