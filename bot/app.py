@@ -193,9 +193,19 @@ async def open_services(
         pictures = _pictures(ground, fetcher, patience or Patience())
         stack.push_async_callback(pictures.close)
         arrivals = Arrivals(database, rest, now=now)
+        records = Records(database)
+        recovery = Recovery(
+            database=database,
+            rest=rest,
+            ledger=ground.ledger,
+            records=records,
+            max_messages=settings.max_messages,
+            now=now,
+        )
         # What an earlier process left is read, and its holds that nobody goes on with end, before anything new begins.
         await pictures.load()
         await arrivals.load()
+        await recovery.load()
         await _resolve_crashed(ground.ledger, now)
         privacy = await stack.enter_async_context(_privacy(ground, pictures))
         disk = DiskWatch(database, ground.late, notify=partial(_note, ground.notices))
@@ -205,9 +215,9 @@ async def open_services(
             catalog=ground.catalog,
             history=History(database),
             rest=rest,
-            answers=_answers(ground, counter),
+            answers=_answers(ground, counter, records, recovery),
             pictures=pictures,
-            recovery=Recovery(History(database), rest, now=now),
+            recovery=recovery,
             arrivals=arrivals,
             unit=ground.unit,
             guilds=Guilds(database),
@@ -224,7 +234,7 @@ async def open_services(
         )
 
 
-def _answers(ground: _Ground, counter: TokenCounter) -> Answers:
+def _answers(ground: _Ground, counter: TokenCounter, records: Records, recovery: Recovery) -> Answers:
     settings = ground.settings
     return Answers(
         settings=settings,
@@ -246,10 +256,12 @@ def _answers(ground: _Ground, counter: TokenCounter) -> Answers:
             late=ground.late,
             unit=ground.unit,
             counter=counter,
-            records=Records(ground.database),
+            records=records,
+            owe=recovery.owe,
             now=ground.now,
             observer=ground.metrics,
         ),
+        recovery=recovery,
     )
 
 

@@ -111,25 +111,32 @@ class Arrivals:
         dead_us = int((self._now() - TOKEN_LIFE_S) * 1_000_000)
         self._left = await self._database.write(lambda tx: _read_living(tx, dead_us=dead_us))
 
+    @property
+    def left(self) -> int:
+        """How many replies of an earlier process may still be loading."""
+        return len(self._left)
+
     async def close_all(self) -> int:
-        """Tell, where a reply is still loading, that it was interrupted; how many were told. Called again: none.
+        """Tell, where a reply is still loading, that it was interrupted; how many were told.
+
+        Those that Discord is out of reach for stay `left`, for another time.
 
         Raises:
             StorageError: it cannot be written down. What is told again then shows words, and is left alone.
         """
-        left, self._left = self._left, []
         closed, over = 0, []
-        for arrival in left:
+        for arrival in tuple(self._left):
             try:
                 closed += await self._close(arrival)
             except DeliveryUnavailable as error:
                 log.info("a promised reply of before could not be closed: %s", type(error).__name__)
-                continue  # the next start tries again, while the token lives
+                continue
             except DeliveryError as error:  # it is gone, or never was
                 log.info("a promised reply of before is out of reach: %s", type(error).__name__)
             over.append(arrival.interaction_id)
         if over:
             await self._database.write(lambda tx: _delete(tx, over))
+            self._left = [arrival for arrival in self._left if arrival.interaction_id not in over]
         return closed
 
     async def _close(self, arrival: Arrival) -> bool:

@@ -183,18 +183,39 @@ class Ask(commands.Cog):
             self._recovering.cancel()
 
     async def _recover(self) -> None:
-        """Close, once, the answers that an earlier process left unfinished, and the replies that it only promised."""
+        """Bring to their end the answers that an earlier process left, or that Discord was out of reach for."""
         await self.bot.wait_until_ready()
+        failures = 0
+        while True:
+            try:
+                failures = 0 if await self._recover_once() else failures + 1
+            except StorageError as error:
+                failures += 1
+                log.error("answers of before could not be closed: %s", error)
+            except Exception:  # the top of a loop: what one answer does to it is not the others' fault
+                failures += 1
+                log.exception("unexpected error while answers of before were closed")
+            await self.bot.services.recovery.wait(failures)
+
+    async def _recover_once(self) -> bool:
+        """Whether nothing is left.
+
+        Raises:
+            StorageError: what is left cannot be read, or not be written down as closed.
+        """
+        services = self.bot.services
         assert self.bot.application_id is not None
-        try:
-            if closed := await self.bot.services.arrivals.close_all():
-                log.warning("replies that a crash left loading, with nothing begun: %d closed", closed)
-            done = await self.bot.services.recovery.close_all(self.bot.application_id)
-        except StorageError as error:
-            log.error("answers of before could not be closed: %s", error)
-            return
-        if done.closed or done.unreachable:
-            log.warning("answers that a crash left open: %d closed, %d out of reach", done.closed, done.unreachable)
+        if closed := await services.arrivals.close_all():
+            log.warning("replies that a crash left loading, with nothing begun: %d closed", closed)
+        done = await services.recovery.close_all(self.bot.application_id)
+        if done.finished or done.cut or done.unreachable:
+            log.warning(
+                "answers that were left open: %d finished, %d closed as cut off, %d out of reach",
+                done.finished,
+                done.cut,
+                done.unreachable,
+            )
+        return not (done.left or services.arrivals.left)
 
     @app_commands.command(description="Ask the AI; it answers here, remembering this channel's conversation")
     @app_commands.describe(

@@ -26,7 +26,8 @@ crash rule: nobody pays twice, and nothing is lost."""
 class Charge:
     """A hold on its way to its end. Ending it again does nothing, and how it ended first is how it stays.
 
-    That counts where the database fails, too: what was due then is what is tried again.
+    That counts where the database fails, too: what was due then is what is tried again. `ended`: there is nothing left
+    to do about it here.
     """
 
     def __init__(self, ledger: Ledger, hold: Hold, *, late: LateEnds, now: Callable[[], datetime]) -> None:
@@ -41,21 +42,18 @@ class Charge:
         """What the asker pays when it ends so."""
         return outcome(reason, consumed, held_nano=self.hold.amount_nano).user_nano
 
-    async def end_in(self, tx: Tx, reason: Reason, consumed: Consumed) -> None:
-        """End it in the caller's transaction; the caller sets `ended` once that is committed."""
+    def owe(self, reason: Reason, consumed: Consumed) -> None:
+        """From here on it ends so, whenever that succeeds."""
         self._due = self._due or (reason, consumed)
-        await books.end(tx, self.hold.key, *self._due, at=self._now())
 
-    async def try_to_end(self, reason: Reason, consumed: Consumed) -> None:
-        """End it if the database takes it now: somebody is waiting, and `end` will be called afterwards."""
-        if self.ended:
-            return
-        self._due = self._due or (reason, consumed)
-        try:
-            await self._ledger.end(self.hold.key, *self._due, at=self._now())
-            self.ended = True
-        except StorageError as error:
-            log.warning("a charge is not recorded yet: %s", error)
+    def leave(self) -> None:
+        """How it ends is on disk: whoever shows the answer to its end, now or after a restart, ends it then."""
+        self.ended = True
+
+    async def end_in(self, tx: Tx) -> None:
+        """End it, as is owed, in the caller's transaction; the caller sets `ended` once that is committed."""
+        assert self._due is not None
+        await books.end(tx, self.hold.key, *self._due, at=self._now())
 
     async def end(self, reason: Reason, consumed: Consumed) -> None:
         """End it, trying again while the database does not take it; who is cancelled meanwhile leaves the rest of the
@@ -67,11 +65,21 @@ class Charge:
                 self._late.add(self.hold.key, *self._due, at=self._now())
 
     async def _insist(self, reason: Reason, consumed: Consumed) -> None:
+        self.owe(reason, consumed)
         for pause_s in PAUSES_S:
-            await self.try_to_end(reason, consumed)
-            if self.ended:
+            if await self._try_to_end():
                 return
             await asyncio.sleep(pause_s)
-        await self.try_to_end(reason, consumed)
-        if not self.ended:
+        if not await self._try_to_end():
             log.error("a charge could not be recorded yet: it stays on hold until the database takes it")
+
+    async def _try_to_end(self) -> bool:
+        assert self._due is not None
+        if not self.ended:
+            try:
+                await self._ledger.end(self.hold.key, *self._due, at=self._now())
+            except StorageError as error:
+                log.warning("a charge is not recorded yet: %s", error)
+                return False
+            self.ended = True
+        return True

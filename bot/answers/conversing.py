@@ -5,15 +5,16 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
 from bot.answers.charge import Charge
+from bot.answers.ending import Ended
 from bot.answers.footer import footer, memory_in_words
 from bot.answers.journey import (
     NOTICES,
+    STATES,
     UNPAID,
     WHOLE,
     Ending,
@@ -22,12 +23,11 @@ from bot.answers.journey import (
     Result,
     Running,
     Words,
-    button,
     ending_buttons,
     ending_of,
     heading_of,
-    is_remembered,
     reason_of,
+    stop_button,
 )
 from bot.answers.live import Live
 from bot.answers.records import Records, asked_at, begin
@@ -36,12 +36,13 @@ from bot.answers.tokens import TokenCounter, image_tokens
 from bot.credits.late import LateEnds
 from bot.credits.ledger import Ledger
 from bot.credits.notices import used_notice
-from bot.credits.rules import NOTHING, Consumed, Reason
+from bot.credits.rules import NOTHING, PAYERS, Consumed, Reason
 from bot.credits.values import Hold, HoldRequest
 from bot.delivery.messages import Surface
 from bot.errors import (
     DeliveryError,
     DeliveryForbidden,
+    DeliveryUnavailable,
     MessageGone,
     ProviderError,
     ProviderKeyRefused,
@@ -59,8 +60,6 @@ log = logging.getLogger(__name__)
 
 USAGE_WAIT_S: Final = 2.0
 """How long the API may take to send its figures, or close, after it has said that the answer is finished."""
-FIRST_SHOWN_S: Final = 3.0
-"""How long an answer that has ended already waits for its first words to be shown before it is paid."""
 SILENCE_S: Final = 4.0
 """After so long without a word the reply says that the model is at it, and offers Stop."""
 QUOTE_MARK: Final = 12
@@ -82,9 +81,13 @@ class Conversation:
         unit: CreditUnit,
         counter: TokenCounter,
         records: Records,
+        owe: Callable[[int, Ended], bool],
         now: Callable[[], float],
         observer: Observer = SILENT,
     ) -> None:
+        """`owe` takes an answer that Discord does not take now: its id, and how it has ended, as is on disk. False: it
+        has no room.
+        """
         self._observer = observer
         self._settings = settings
         self._api = api
@@ -93,6 +96,7 @@ class Conversation:
         self._unit = unit
         self._counter = counter
         self._records = records
+        self._owe = owe
         self._now = now
 
     def moment(self) -> datetime:
@@ -125,7 +129,7 @@ class Conversation:
         )
 
     async def give(self, prepared: Prepared, running: Running, surface: Surface, words: Words) -> None:
-        """Hold, ask, show as it streams, end it, settle and remember. Whatever happens, the hold ends.
+        """Hold, ask, show as it streams, end it, settle. Whatever happens, the hold ends, or what ends it is on disk.
 
         Raises:
             CreditsError: the answer cannot be paid. Nothing was asked of the API.
@@ -139,8 +143,12 @@ class Conversation:
         reason: Reason = "cut"
         try:
             await self._show(prepared, charge, heard, running, surface, words)
-        except DeliveryError as error:
-            reason = "deleted" if isinstance(error, MessageGone) else "undelivered"
+        except MessageGone:
+            # Who pressed Stop has had what they wanted of it: deleting it then does not unpay it.
+            reason = "stopped" if running.halted == "stopped" else "deleted"
+            raise
+        except DeliveryError:
+            reason = "undelivered"
             raise
         except asyncio.CancelledError:
             reason = "shutdown"
@@ -159,17 +167,16 @@ class Conversation:
         words: Words,
     ) -> None:
         answer_id = prepared.job.question.id
-        stop = replace(button("stop", answer_id, "Stop", "⏹️"), style="danger")
-        remembered = False
         stopwatch = Stopwatch(self._observer, asked_at=asked_at(answer_id).timestamp(), now=self._now)
+        remembered = False
         try:
             async with (
                 Live(
                     surface,
                     max_messages=self._settings.max_messages,
-                    stop=stop,
+                    stop=stop_button(answer_id),
                     heading=heading_of(prepared.job),
-                    note_messages=partial(self._records.note_messages, prepared.job),
+                    note_messages=partial(self._records.note_messages, answer_id),
                     note_shown=stopwatch.shown,
                 ) as live,
                 _closed_on_failure(live, answer_id),
@@ -179,26 +186,43 @@ class Conversation:
                 stopwatch.said()
                 result = self._result(prepared, heard, running, words)
                 live.check()
-                # What is being read is paid and remembered before its last edit, so that its buttons, and the next
-                # question, find it. What nobody could see a word of yet is shown first: it may never be delivered.
-                begun_to_show = await live.begins_to_show(FIRST_SHOWN_S) if heard.parts else True
-                if begun_to_show:
-                    remembered = await self._records.settle(prepared, result, charge)
-                remember = remembered if begun_to_show else is_remembered(prepared, result)
-                sent = await live.finish(
-                    footer=self._footer(prepared, result, charge, remembered=remember),
-                    buttons=ending_buttons(answer_id, may_continue=remember and result.ending == "length"),
-                    notice=result.notice,
-                    torn=result.ending not in WHOLE,
+                # Remembered before its last edit, so that the next question finds it, and charged after it, so that
+                # nobody pays for what they were not shown. In between, what is on disk is enough to do both.
+                ended, noted = await self._records.note_ending(
+                    prepared, result, live.messages_shown, make=partial(self._ended, prepared, result, charge, live)
                 )
-                stopwatch.whole()
-                if not begun_to_show:
-                    remembered = await self._records.settle(prepared, result, charge)
-            await self._records.place(prepared, result, sent, remembered=remembered)
+                remembered = ended.remembered
+                whole = await self._deliver(live, prepared, ended, charge, noted=noted)
+                if whole:
+                    stopwatch.whole()
         except Exception:
             await self._records.take_back(prepared.job, remembered=remembered)
             raise
+        if not whole:
+            log.warning("Discord is out of reach: the last edit of an answer comes later, and its charge with it")
         log.info("answered (%s) by %s, %d + %d tokens", result.ending, prepared.model.id, *_counts(result.usage))
+
+    async def _deliver(self, live: Live, prepared: Prepared, ended: Ended, charge: Charge, *, noted: bool) -> bool:
+        """Show the end, and charge it then. False: Discord is out of reach, and both are left to `owe`'s taker.
+
+        Raises:
+            DeliveryError: it cannot be shown, or, where it was not `noted`, not now.
+        """
+        answer_id = prepared.job.question.id
+        buttons = ending_buttons(answer_id, may_continue=ended.may_continue)
+        try:
+            sent = await live.finish(footer=ended.footer, buttons=buttons, notice=ended.notice, torn=ended.torn)
+            await self._records.settle(prepared, ended, charge, sent)
+        except DeliveryUnavailable:
+            if not (noted and self._owe(answer_id, ended)):
+                raise
+            charge.leave()
+            return False
+        except asyncio.CancelledError:
+            if noted and PAYERS[ended.reason].user != "nothing":  # else there is nothing that a restart could change
+                charge.leave()
+            raise
+        return True
 
     async def _listen(
         self, prepared: Prepared, heard: Heard, live: Live, running: Running, stopwatch: Stopwatch
@@ -281,6 +305,20 @@ class Conversation:
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
             lost_nano=NanoDollars((heard.tries - 1) * asked),
+        )
+
+    def _ended(self, prepared: Prepared, result: Result, charge: Charge, live: Live, remembered: bool) -> Ended:
+        return Ended(
+            state=STATES[result.ending],
+            reason=result.reason,
+            consumed=result.consumed,
+            text=live.text,
+            heading=heading_of(prepared.job),
+            footer=self._footer(prepared, result, charge, remembered=remembered),
+            notice=result.notice,
+            torn=result.ending not in WHOLE,
+            may_continue=remembered and result.ending == "length",
+            remembered=remembered,
         )
 
     def _footer(self, prepared: Prepared, result: Result, charge: Charge, *, remembered: bool) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import orjson
 
 from bot import guilds
+from bot.answers.ending import AnswerState, Ended
 from bot.answers.question import Asker, AttachmentRef, Place, Question
 from bot.answers.tokens import whole_text
 from bot.credits.policy import DIRECT_SCOPE
@@ -20,7 +21,6 @@ from bot.money import NanoDollars
 from bot.storage.database import Database, Row, Tx, Value
 
 Mode = Literal["shared", "personal", "off"]
-AnswerState = Literal["running", "done", "stopped", "failed", "cut"]
 
 FILE_TEXT_LIMIT: Final = 200_000
 """The most characters of a file that are kept with its turn. The question itself was answered from the whole file."""
@@ -108,7 +108,7 @@ class AnswerRecord:
     """An answer on show. `messages` are (channel id, message id), in their order; `turn_id` None: it is not remembered.
 
     `interaction_token` finishes an answer that the process left running; it is not kept in any other state, and Discord
-    forgets it 15 minutes after the question.
+    forgets it 15 minutes after the question. `ending` is how a running one is to be finished, where that is known.
     """
 
     question: Question
@@ -117,6 +117,7 @@ class AnswerRecord:
     messages: tuple[tuple[int, int], ...] = ()
     turn_id: int | None = None
     interaction_token: str | None = None
+    ending: Ended | None = None
 
     @property
     def answer_id(self) -> int:
@@ -289,7 +290,7 @@ def _whose(key: MemoryKey, asker_id: int | None) -> tuple[str, tuple[Value, ...]
 
 
 async def save_answer(tx: Tx, record: AnswerRecord) -> None:
-    """Write the record down, over what was known of this answer before."""
+    """Write the record down, over what was known of this answer before. Its ending has a function of its own."""
     question = record.question
     token = record.interaction_token if record.state == "running" else None
     await tx.execute(
@@ -297,7 +298,7 @@ async def save_answer(tx: Tx, record: AnswerRecord) -> None:
         "interaction_token, updated_at_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (answer_id) DO UPDATE SET messages = excluded.messages, question = excluded.question, "
         "state = excluded.state, turn_id = excluded.turn_id, interaction_token = excluded.interaction_token, "
-        "updated_at_us = excluded.updated_at_us",
+        "ending = NULL, updated_at_us = excluded.updated_at_us",
         (
             record.answer_id,
             question.asker.id,
@@ -322,15 +323,24 @@ async def note_messages(tx: Tx, answer_id: int, messages: Sequence[tuple[int, in
     return changed == 1
 
 
-async def note_turn(tx: Tx, answer_id: int, turn_id: int) -> None:
-    """Which turn an answer is part of. It is running until its last edit: till then a later process can close it."""
-    await tx.execute("UPDATE answers SET turn_id = ? WHERE answer_id = ?", (turn_id, answer_id))
+async def note_ending(
+    tx: Tx, answer_id: int, ending: Ended, *, messages: Sequence[tuple[int, int]], turn_id: int | None
+) -> bool:
+    """How a running answer has ended. It is running until its last edit: till then a later process can finish it.
+
+    False: it is not known any more.
+    """
+    changed = await tx.execute(
+        "UPDATE answers SET ending = ?, messages = ?, turn_id = ? WHERE answer_id = ? AND state = 'running'",
+        (ending.to_json(), _json(list(messages)), turn_id, answer_id),
+    )
+    return changed == 1
 
 
 async def note_cut(tx: Tx, answer_id: int, at: datetime) -> bool:
     """A running answer has been closed. False: it has ended otherwise, or is not known any more, and stays so."""
     changed = await tx.execute(
-        "UPDATE answers SET state = 'cut', interaction_token = NULL, updated_at_us = ?"
+        "UPDATE answers SET state = 'cut', interaction_token = NULL, ending = NULL, updated_at_us = ?"
         " WHERE answer_id = ? AND state = 'running'",
         (_to_us(at), answer_id),
     )
@@ -513,6 +523,7 @@ def _answer(row: Row) -> AnswerRecord:
         messages=tuple((channel_id, message_id) for channel_id, message_id in orjson.loads(row["messages"])),
         turn_id=row["turn_id"],
         interaction_token=row["interaction_token"],
+        ending=Ended.from_json(row["ending"]) if row["ending"] is not None else None,
     )
 
 

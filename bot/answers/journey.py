@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
-from bot.answers.history import AnswerState, Asked, MemoryKey
+from bot.answers.ending import AnswerState
+from bot.answers.history import Asked, MemoryKey
 from bot.answers.plain import as_heading
 from bot.answers.question import Question
 from bot.answers.window import Prompt
@@ -152,6 +153,11 @@ class Result:
 def button(action: str, answer_id: int, label: str, emoji: str) -> Button:
     """A button that names a stored answer; `cogs.ask` knows it by this form of `custom_id`."""
     return Button(custom_id=f"ask:{action}:{answer_id}", label=label, emoji=emoji)
+
+
+def stop_button(answer_id: int) -> Button:
+    """What an answer wears while it is being written."""
+    return replace(button("stop", answer_id, "Stop", "⏹️"), style="danger")
 
 
 def ending_buttons(answer_id: int, *, may_continue: bool) -> tuple[Button, ...]:

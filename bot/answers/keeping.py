@@ -16,7 +16,7 @@ EXPORTED: Final[tuple[Kind, ...]] = ("turns", "answers", "memory_modes")
 _ID: Final[dict[Kind, str]] = {"turns": "question_id", "answers": "answer_id", "memory_modes": "channel_id"}
 _WHO: Final[dict[Kind, str]] = {"turns": "asker_id", "answers": "asker_id", "memory_modes": "set_by"}
 _WHEN: Final[dict[Kind, str]] = {"turns": "asked_at_us", "answers": "updated_at_us", "memory_modes": "set_at_us"}
-_JSON: Final = ("images", "messages", "question")
+_JSON: Final = ("images", "messages", "question", "ending")
 
 # The names above are this module's own; no text from outside enters a statement.
 
@@ -45,7 +45,7 @@ async def export(tx: Tx, kind: Kind, user_id: int, *, after: int, limit: int) ->
 
 def _record(row: Record) -> Record:
     row.pop("interaction_token", None)
-    return {name: orjson.loads(value) if name in _JSON else value for name, value in row.items()}
+    return {name: orjson.loads(value) if name in _JSON and value is not None else value for name, value in row.items()}
 
 
 async def erase_some(tx: Tx, user_id: int, *, before_id: int, stuck_before_us: int, limit: int) -> int:

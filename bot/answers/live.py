@@ -96,10 +96,12 @@ class Live:
         page_limit: int = PAGE_LIMIT,
         note_messages: Callable[[tuple[Sent, ...]], None] | None = None,
         note_shown: Callable[[float], None] = lambda _: None,
+        known: tuple[Sent, ...] = (),
     ) -> None:
         """`heading` are whole lines shown above the first words, and not part of the answer.
 
-        `note_messages` is told, while the answer grows, of its messages whenever there is one more; it must not block.
+        `note_messages` is told of the answer's messages whenever there is one more; it must not block. `known` are
+        those that exist already, shown by an earlier process.
         Nor must `note_shown`, which is told, after each edit that shows new words, for how many seconds the oldest of
         them had been waiting.
         """
@@ -120,7 +122,7 @@ class Live:
         self._note: str | None = None
         self._uploads: tuple[Upload, ...] = ()
         self._shown: list[Outgoing] = []
-        self._sent: list[Sent] = []
+        self._sent = list(known)
         self._settled = 0
         self._has_words = False
         self._files_refused = False
@@ -141,6 +143,11 @@ class Live:
     ) -> None:
         self._ending = True
         await self._end_writer()
+
+    @property
+    def text(self) -> str:
+        """All that was added, without the heading."""
+        return "".join(self._parts)
 
     @property
     def messages_shown(self) -> tuple[Sent, ...]:
@@ -348,7 +355,7 @@ class Live:
         is_new = number >= len(self._sent)
         self._sent[number : number + 1] = [sent]
         self._landed.set()
-        if is_new and self._note_messages is not None and not self._ending:
+        if is_new and self._note_messages is not None:
             self._note_messages(tuple(self._sent))
 
     # Ending
@@ -452,7 +459,7 @@ class Live:
         return number < len(self._sent) and any(kept.name == FILE_NAME for kept in self._sent[number].attachments)
 
     def _whole(self) -> Upload:
-        text = "".join(self._parts).encode("utf-8", "replace")
+        text = self.text.encode("utf-8", "replace")
         return Upload(name=FILE_NAME, content=text, description="The whole answer")
 
 

@@ -1,15 +1,17 @@
-"""What is written down of an answer: its turn and its charge in one transaction, and what its buttons need."""
+"""What is written down of an answer: before its last edit how it has ended, and after it its charge and its place."""
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from bot import arrivals
 from bot.answers import history as store
 from bot.answers.charge import Charge
+from bot.answers.ending import Ended
 from bot.answers.history import AnswerRecord, History, MemoryKey, Turn
-from bot.answers.journey import STATES, Job, Prepared, Result, is_remembered
+from bot.answers.journey import Job, Prepared, Result, is_remembered
 from bot.answers.question import AttachmentRef
 from bot.delivery.messages import Sent
 from bot.storage.database import Database, Tx
@@ -26,16 +28,15 @@ class Records:
         self._history = History(database)
         self._noting: set[asyncio.Task[None]] = set()
 
-    def note_messages(self, job: Job, sent: tuple[Sent, ...]) -> None:
+    def note_messages(self, answer_id: int, sent: tuple[Sent, ...]) -> None:
         """Write down, beside the stream, where the answer stands, for a process that has to finish it after a crash."""
-        task = asyncio.create_task(self._note_messages(job, sent), name=f"messages of answer {job.question.id}")
+        task = asyncio.create_task(self._note_messages(answer_id, sent), name=f"messages of answer {answer_id}")
         self._noting.add(task)
         task.add_done_callback(self._noting.discard)
 
-    async def _note_messages(self, job: Job, sent: tuple[Sent, ...]) -> None:
-        places = [(one.channel_id, one.message_id) for one in sent]
+    async def _note_messages(self, answer_id: int, sent: tuple[Sent, ...]) -> None:
         try:
-            await self._database.write(lambda tx: store.note_messages(tx, job.question.id, places))
+            await self._database.write(lambda tx: store.note_messages(tx, answer_id, _places(sent)))
         except StorageError as error:
             log.warning("an answer's messages could not be noted: %s", error)
 
@@ -58,49 +59,60 @@ class Records:
                 log.error("a turn could not be taken back: %s", error)
         await self._save(replace(_record(job), state="failed"))
 
-    async def settle(self, prepared: Prepared, result: Result, charge: Charge) -> bool:
-        """Settle the charge and remember the turn, in one transaction. False: it is not remembered, but charged.
+    async def note_ending(
+        self, prepared: Prepared, result: Result, sent: tuple[Sent, ...], *, make: Callable[[bool], Ended]
+    ) -> tuple[Ended, bool]:
+        """Remember the turn and write down how the answer is to be finished, in one transaction, before its last edit.
 
-        What the database does not take now is charged once the answer is whole: its reader need not wait for that.
+        `make` is told whether it is remembered. The second value: whether another process could finish it now. What
+        the database does not take is finished by this process alone, and not remembered.
         """
-        if not is_remembered(prepared, result):
-            await charge.try_to_end(result.reason, result.consumed)
-            return False
+        job = prepared.job
 
-        async def settle_and_remember(tx: Tx) -> bool:
-            await charge.end_in(tx, result.reason, result.consumed)
-            return await _remember(tx, prepared, result)
+        async def note(tx: Tx) -> tuple[Ended, bool]:
+            remembered = is_remembered(prepared, result) and await _remember(tx, prepared, result)
+            ended = make(remembered)
+            turn_id = job.root_id if remembered else None
+            places = _places(sent)
+            return ended, await store.note_ending(tx, job.question.id, ended, messages=places, turn_id=turn_id)
 
         try:
-            remembered = await self._database.write(settle_and_remember)
+            return await self._database.write(note)
         except StorageError as error:
             log.error("a turn could not be stored: %s", error)
-            await charge.try_to_end(result.reason, result.consumed)
-            return False
-        charge.ended = True
-        return remembered
+            return make(False), False
 
-    async def place(self, prepared: Prepared, result: Result, sent: tuple[Sent, ...], *, remembered: bool) -> None:
-        """Where the answer stands, for its buttons, and where its pictures can be read again."""
+    async def settle(self, prepared: Prepared, ended: Ended, charge: Charge, sent: tuple[Sent, ...]) -> None:
+        """Charge the answer that is shown, and write down where it stands, for its buttons, and where its pictures can
+        be read again: in one transaction.
+
+        What the database does not take is the caller's to charge later; without its record an answer's buttons know
+        nothing, or the next start finishes it once more, and no more is lost.
+        """
         job = prepared.job
         images = _shown_again(prepared, sent)
         record = AnswerRecord(
             question=replace(job.question, images=images),
-            state=STATES[result.ending],
+            state=ended.state,
             updated_at=now(),
-            messages=tuple((one.channel_id, one.message_id) for one in sent),
-            turn_id=job.root_id if remembered else None,
+            messages=_places(sent),
+            turn_id=job.root_id if ended.remembered else None,
         )
 
+        charge.owe(ended.reason, ended.consumed)
+
         async def write(tx: Tx) -> None:
+            await charge.end_in(tx)
             await store.save_answer(tx, record)
-            if remembered and prepared.uploads:
+            if ended.remembered and prepared.uploads:
                 await store.set_images(tx, job.root_id, images)
 
         try:
             await self._database.write(write)
         except StorageError as error:
             log.error("an answer's record could not be stored: %s", error)
+            return
+        charge.ended = True
 
 
 async def begin(job: Job, token: str | None, tx: Tx) -> None:
@@ -110,13 +122,9 @@ async def begin(job: Job, token: str | None, tx: Tx) -> None:
 
 
 async def _remember(tx: Tx, prepared: Prepared, result: Result) -> bool:
-    """The turn, in its place; and the record, so that a crash before the last edit leaves no button that knows nothing.
-
-    False: the turn that was asked again or carried on has been forgotten meanwhile.
-    """
+    """The turn, in its place. False: the one that was asked again or carried on has been forgotten meanwhile."""
     assert prepared.key is not None
     turn = _turn(prepared, result, prepared.key)
-    await store.note_turn(tx, prepared.job.question.id, turn.question_id)
     match prepared.job.kind:
         case "more":
             return await store.extend_turn(
@@ -156,6 +164,10 @@ def _turn(prepared: Prepared, result: Result, key: MemoryKey) -> Turn:
 
 def _record(job: Job) -> AnswerRecord:
     return AnswerRecord(question=job.question, state="running", updated_at=now())
+
+
+def _places(sent: tuple[Sent, ...]) -> tuple[tuple[int, int], ...]:
+    return tuple((one.channel_id, one.message_id) for one in sent)
 
 
 def _shown_again(prepared: Prepared, sent: tuple[Sent, ...]) -> tuple[AttachmentRef, ...]:

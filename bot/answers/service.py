@@ -16,6 +16,7 @@ from bot.answers.journey import Job, Running, Words, interrupted
 from bot.answers.pace import Pace
 from bot.answers.preparing import Preparation
 from bot.answers.question import Asker, Question
+from bot.answers.recovery import Recovery
 from bot.answers.tokens import TokenCounter
 from bot.answers.window import Window, fit, turn_tokens
 from bot.delivery.messages import Outgoing, Surface
@@ -56,6 +57,7 @@ class Answers:
         counter: TokenCounter,
         preparation: Preparation,
         conversation: Conversation,
+        recovery: Recovery,
     ) -> None:
         self._settings = settings
         self._database = database
@@ -63,6 +65,7 @@ class Answers:
         self._counter = counter
         self._preparation = preparation
         self._conversation = conversation
+        self._recovery = recovery
         self._pace = Pace(settings.questions_per_minute)
         self._running: dict[int, Running] = {}
         self._all_ended = asyncio.Event()
@@ -201,13 +204,16 @@ class Answers:
     ) -> Outgoing | None:
         """What to show in place of an answer that looks unfinished, though no process is writing it any more.
 
-        None: it got its last edit while the press was on its way, and `shown` is older than that.
+        None: it got its last edit while the press was on its way, and `shown` is older than that; or it is about to.
 
         Raises:
             NothingToRepeat, NotPermitted.
         """
         record = await self._record(answer_id, at)
         _require(by == record.question.asker.id or moderator)
+        if record.ending is not None:
+            self._recovery.hurry()
+            return None
         if record.state != "running" and record.messages:  # an ended answer's are known once its last edit is done
             return None
         if record.state == "running":
@@ -271,7 +277,7 @@ class Answers:
 
     async def _give(self, job: Job, surface: Surface, words: Words) -> None:
         question = job.question
-        if question.id in self._running:
+        if question.id in self._running or question.id in self._recovery:
             log.info("the same question came twice: it is being answered already")
             return
         self._check_load(question.asker.id)  # others may have begun since it was admitted

@@ -42,6 +42,7 @@ class ChannelSurface:
         self._messages = list(known)
         # Kept until the message exists: who tries again after a lost answer gets the same message.
         self._nonces: dict[int, str] = {} if reply_to is None else {0: first_nonce(reply_to)}
+        self._begun: int | None = None
 
     @property
     def token(self) -> str | None:
@@ -56,6 +57,7 @@ class ChannelSurface:
             self._messages[number] = sent
             return sent
         _check_next(number, len(self._messages))
+        begun, self._begun = self._begun, number
         sent = await self._rest.create_message(
             self._channel_id,
             render,
@@ -65,7 +67,8 @@ class ChannelSurface:
             nonce=self._nonces.setdefault(number, new_nonce()),
         )
         self._messages.append(sent)
-        return sent
+        # Of a nonce that it knows Discord returns the message that there is: it shows what was sent first.
+        return await self.write(number, render, urgency) if begun == number else sent
 
     async def delete(self, number: int) -> None:
         if number >= len(self._messages):

@@ -76,7 +76,19 @@ async def test_a_message_whose_creation_was_not_answered_is_created_once() -> No
         with pytest.raises(errors.DeliveryUnavailable):
             await surface.write(0, text, FINAL)
         await surface.write(0, text, FINAL)
-    assert len({asked.json["nonce"] for asked in server.asked}) == 1
+    assert len({asked.json["nonce"] for asked in server.asked if asked.method == "POST"}) == 1
+
+
+async def test_a_message_that_an_unanswered_creation_may_have_made_is_brought_up_to_date() -> None:
+    """Discord answers a nonce that it knows with the message that there is, as it was first sent."""
+    async with discord() as (server, rest):
+        server.answers = [problem(500, **ROOM)] * 5
+        surface = ChannelSurface(rest, channel_id=7)
+        with pytest.raises(errors.DeliveryUnavailable):
+            await surface.write(0, text, FINAL)
+        await surface.write(0, lambda: Outgoing(content="newer"), FINAL)
+    assert [asked.method for asked in server.asked] == [*["POST"] * 6, "PATCH"]
+    assert server.asked[-1].json["content"] == "newer"
 
 
 async def test_when_the_token_ends_the_answer_goes_on_through_the_channel() -> None:

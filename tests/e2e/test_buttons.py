@@ -14,7 +14,7 @@ from sandbox.discord.messages import Interaction, Message, ResponseType
 from sandbox.discord.people import Person
 from sandbox.discord.permissions import Permission
 from sandbox.minitoolai.script import Received, Script, Tokens
-from tests.e2e.accounting import charged, database_url, until
+from tests.e2e.accounting import database_url, until
 from tests.e2e.house import House, labels, replies
 from tests.e2e.reading import WRITING, asked, assert_readable, footer_of, without_subtext
 
@@ -161,28 +161,6 @@ async def test_a_start_closes_the_answers_that_a_crash_left_open(empty_house: Ho
         heading = "" if private else "> A long story\n"
         assert shown.content == f"{heading}The beginning\n⚠️ Cut off: I was interrupted while writing this."
         assert labels(shown) == ["Regenerate", "Delete"]
-
-
-async def test_a_start_closes_an_answer_that_was_paid_but_had_not_its_last_edit(empty_house: House) -> None:
-    house = empty_house
-    gate = asyncio.Event()
-    house.api.script(Script(["The beginning", " and the end."], stall_after=1, gate=gate))
-    async with house.process() as process:
-        interaction = await house.dana.slash(house.channel, "ask", prompt="A long story")
-        shown = await house.discord.wait_until(
-            lambda: interaction.original if interaction.original and interaction.original.content else None
-        )
-        house.discord.faults.add(Fault(method="PATCH", template="/webhooks/…", delay_s=60, times=None))
-        gate.set()
-        await charged(house)
-        process.kill()
-        await process.wait()
-    house.discord.faults.clear()
-    assert labels(shown) == ["Stop"]
-    async with house.running():
-        await house.ended(shown)
-        assert shown.content == "> A long story\nThe beginning\n⚠️ Cut off: I was interrupted while writing this."
-        assert "The beginning and the end." in await remembered(house)
 
 
 async def test_a_start_closes_a_mentions_answer_and_one_whose_token_has_ended(

@@ -261,6 +261,7 @@ async def test_a_message_that_discord_delivers_again_later_is_charged_and_answer
         house.channel, await house.noam.say(house.channel, f"{house.discord.world.bot.mention} Twice?")
     )
     assert len(house.api.requests) == 2
+    await books_are_right(house)
     assert len(await entries(house)) == 2
     assert len([each for each in house.channel.messages.values() if each.reply_to is question]) == 1
 
@@ -475,7 +476,7 @@ async def run_sql(house: House, statement: str) -> None:
     await asyncio.to_thread(run)
 
 
-async def test_what_cannot_be_charged_is_answered_all_the_same_and_ends_with_the_next_start(
+async def test_what_cannot_be_charged_is_answered_all_the_same_and_is_charged_by_the_next_start(
     empty_house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house = empty_house
@@ -490,7 +491,7 @@ async def test_what_cannot_be_charged_is_answered_all_the_same_and_ends_with_the
     await run_sql(house, "DROP TRIGGER full")
     async with house.running():
         entry = await charged(house, interaction.id)
-    assert_paid(entry, "crashed", user=0, provider=entry.held_nano, estimated=True)
+    assert_paid(entry, "finished", user=USED_NANO, provider=USED_NANO)
 
 
 async def test_a_database_that_recovers_gets_the_charge_as_it_was(

@@ -215,6 +215,16 @@ def lines_of(log: io.StringIO, request_id: int) -> list[tuple[str, str]]:
     return [(line["logger"], line["message"]) for line in lines if line.get("request_id") == str(request_id)]
 
 
+async def said_of(log: io.StringIO, request_id: int, last: str) -> list[str]:
+    """The messages of one request, once `last` is among them: it is logged a moment after it is on disk."""
+
+    async def found() -> list[str] | None:
+        messages = [message for _, message in lines_of(log, request_id)]
+        return messages if last in messages else None
+
+    return await until(found)
+
+
 def assert_discreet(house: House, log: io.StringIO, *said: str) -> None:
     written = log.getvalue()
     tokens = [interaction.token for interaction in house.discord.world._interactions.values()]
@@ -240,7 +250,7 @@ async def test_a_charges_line_has_its_figures(house: House, log: io.StringIO) ->
     house.api.script(Script(SAID, usage=USAGE))
     interaction = await house.dana.slash(house.channel, "ask", prompt=PROMPT)
     await house.answer_to(interaction)
-    await charged(house, interaction.id)
+    await said_of(log, interaction.id, "charged (finished)")
     [line] = [each for each in map(json.loads, log.getvalue().splitlines()) if each["message"].startswith("charged")]
     figures = {name: line[name] for name in ("kind", "model", "user_nano", "provider_nano", "estimated", "images")}
     assert figures == {
@@ -274,8 +284,7 @@ async def test_a_mention_is_followed_by_its_message(house: House, log: io.String
     house.api.script(Script(SAID))
     question: Message = await house.dana.say(house.channel, f"<@{house.discord.world.bot.id}> {PROMPT}")
     await house.reply_in(house.channel, question)
-    await charged(house, question.id)
-    assert "charged (finished)" in [message for _, message in lines_of(log, question.id)]
+    await said_of(log, question.id, "charged (finished)")
     assert_discreet(house, log, "Sierra", "deserts")
 
 
@@ -288,10 +297,8 @@ async def test_a_picture_can_be_followed_from_its_hold_to_its_charge(
     house.api.script_picture(PictureScript(serves=Served(body=picture().content)))
     async with house.running(PICTURE_PRIVATE_ADDRESSES=private_addresses):
         interaction = await house.dana.slash(house.channel, "imagine", prompt="the Sierra Madre at dawn")
-        await charged(house, interaction.id)
-        messages = [message for _, message in lines_of(log, interaction.id)]
+        messages = await said_of(log, interaction.id, f"charged ({ending})")
         assert messages[0] == "on hold"
-        assert f"charged ({ending})" in messages
         assert_discreet(house, log, "Sierra")
 
 
@@ -326,6 +333,7 @@ async def test_a_backup_taken_while_it_answers_is_restored_after_a_crash_with_ri
     database, file = house.folder / "bot.db", tmp_path / "backup.db"
     async with house.running():
         await ask(house, "Before the backup", answer="Yes.")
+        await books_are_right(house)
     before = await entries(house)
     async with slowly_answering(house, 5) as asked:
         await asyncio.to_thread(back_up, database, file)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bot.answers import history
-from bot.answers.history import AnswerRecord, AnswerState, Asked, MemoryKey, ModeChoice, Turn
+from bot.answers.ending import AnswerState
+from bot.answers.history import AnswerRecord, Asked, MemoryKey, ModeChoice, Turn
 from bot.answers.question import Asker, Place, Question
 from bot.credits.allowances import Allowances
 from bot.credits.check import check

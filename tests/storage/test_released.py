@@ -31,10 +31,11 @@ from tests.storage.disks import rows, small_disk
 RELEASED = Path(__file__).parent / "released"
 SHIPPED = read_migrations(MIGRATIONS)
 SCHEMAS = range(1, len(SHIPPED) + 1)
-CREDITS, PICTURES, REMEMBERED, PRIVACY = 2, 3, 4, 5
+CREDITS, PICTURES, REMEMBERED, PRIVACY, ENDINGS = 2, 3, 4, 5, 7
 
 SERVER, CHANNEL, DANA, NOAM = (1_100_000_000_000_000_000 + number for number in (1, 2, 3, 4))
 ANSWER, INTERRUPTED, PRIVATE = 1574060860064661505, 1574060860341485569, 1574060860567977984
+ENDED = 1574060860760950000
 DIED_ON_HOLD, DELIVERED, DRAWING = 1574060860341487000, 1574060860760915968, 1574060860760915969
 LATER = datetime(2026, 11, 23, tzinfo=UTC)
 
@@ -124,6 +125,7 @@ CHECKSUMS = {
     "0004_remembered": "a98ccad0fd9f69318805e2d31e49e19c95241c3518a46f701f65377c708dbbcc",
     "0005_privacy": "333eb6c653d62d8d9f4586b7a14d5184ed1d2cfe7d68f1b77bf6948fa53efd28",
     "0006_arrivals": "c23575c6b5e2bb799de43c64b663681e617d89907685b122e32a3ac407bac686",
+    "0007_endings": "91739cf4868c0e05be65dfdb397a61c65d9e1fa1d5b5b9c1edb78da80a733f5f",
 }
 
 
@@ -164,7 +166,7 @@ async def test_a_release_that_came_up_to_date_is_built_like_a_new_database(old: 
 
 async def test_the_bot_works_on_what_a_release_left(old: Path, schema: int) -> None:
     async with open_services(settings(old)) as services:
-        await conversations_go_on(services)
+        await conversations_go_on(services, ended=schema >= ENDINGS)
         await money_is_held_and_settled(services)
         if schema >= CREDITS:
             await credits_are_known(services, drawing=schema >= PICTURES)
@@ -175,7 +177,7 @@ async def test_the_bot_works_on_what_a_release_left(old: Path, schema: int) -> N
         assert (await services.database.read(check)).differences == ()
 
 
-async def conversations_go_on(services: Services) -> None:
+async def conversations_go_on(services: Services, *, ended: bool) -> None:
     history = services.history
     said = await history.newest_turns(MemoryKey.shared(CHANNEL), 10)
     assert [(turn.asked.asker.name, turn.answer) for turn in said] == [
@@ -186,7 +188,7 @@ async def conversations_go_on(services: Services) -> None:
     record = await services.answers.record_for(ANSWER, by=DANA, at=CHANNEL)
     assert (record.question.prompt, record.turn_id) == ("Where is the treasure?", ANSWER)
     unfinished = await history.running_answers(10, since=datetime(2026, 1, 1, tzinfo=UTC))
-    assert [each.answer_id for each in unfinished] == [INTERRUPTED]
+    assert [each.answer_id for each in unfinished] == [INTERRUPTED, *([ENDED] if ended else [])]
     assert await history.delete_turn(PRIVATE)
 
 
@@ -291,7 +293,7 @@ async def test_a_migration_for_which_the_disk_has_no_room_leaves_the_release_who
                 pass
         assert everything(path) == before
         async with open_services(settings(path)) as services:
-            await conversations_go_on(services)
+            await conversations_go_on(services, ended=True)
 
 
 OPEN = (

@@ -10,14 +10,12 @@ from tests.e2e.matrix.stages import STAGES, Stage
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """`silent` and `hanging` say why no route is left to tell who asked, or to close what looks unfinished; `prepaid`
-    why an answer that nobody can see to its end may have been paid."""
+    """`silent` and `hanging` say why no route is left to tell who asked, or to close what looks unfinished."""
 
     fault: Fault
     stage: Stage
     silent: str | None = None
     hanging: str | None = None
-    prepaid: str | None = None
 
     def __str__(self) -> str:
         return f"{self.stage}-{self.fault}"
@@ -72,14 +70,6 @@ def hanging(fault: Fault, stage: Stage) -> str | None:
     return None
 
 
-def prepaid(fault: Fault, stage: Stage) -> str | None:
-    """Why an answer may have been paid for that could not be shown to its end."""
-    gone = ("message deleted", "channel deleted", "guild left", "permission lost")
-    if fault.name in gone and stage.kind != "picture" and stage.name in ("streaming", "settling", "last edit"):
-        return "what is being read is paid before its last edit, so that its buttons and the next question find it"
-    return None
-
-
 def slow(fault: Fault, stage: Stage) -> bool:
     """Whether it takes seconds, or tells little that its neighbours do not: then it is run by hand."""
     if fault.name in ("500 four times", "gateway closed 4000", "invalid session, resumable", "429 without headers"):
@@ -97,13 +87,7 @@ def _cases() -> Iterator[Case]:
     for stage in STAGES:
         for fault in FAULTS:
             if impossible(fault, stage) is None:
-                yield Case(
-                    fault=fault,
-                    stage=stage,
-                    silent=silent(fault, stage),
-                    hanging=hanging(fault, stage),
-                    prepaid=prepaid(fault, stage),
-                )
+                yield Case(fault=fault, stage=stage, silent=silent(fault, stage), hanging=hanging(fault, stage))
 
 
 CASES: Final = tuple(_cases())

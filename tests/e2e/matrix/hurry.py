@@ -8,6 +8,7 @@ import discord
 import pytest
 
 import bot.answers.live
+import bot.answers.recovery
 import bot.answers.service
 import bot.app
 import bot.delivery.rest
@@ -41,6 +42,8 @@ def hurry(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(bot.delivery.rest, "BACKOFF_S", 0.005)
     patch.setattr(bot.answers.live, "PAUSE_S", 0.01)
     patch.setattr(bot.answers.service, "CLOSE_S", 1.0)
+    patch.setattr(bot.answers.recovery, "PAUSE_S", 0.01)
+    patch.setattr(bot.answers.recovery, "PAUSE_MOST_S", 0.1)
     patch.setattr(bot.pictures.drawing, "pause_s", lambda *_: 0.02)
     patch.setattr(bot.pictures.telling, "PAUSES_S", (0.01, 0.02, 0.05, 0.1, 0.2))
     patch.setattr(bot.app, "Bot", partial(Bot, guild_ready_timeout=0.01))

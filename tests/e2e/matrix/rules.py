@@ -20,13 +20,13 @@ TORN_NANO: Final = 10_000
 IMAGE_NANO: Final = 1_500_000
 
 
-async def broken(scene: Scene, *, silent: bool, hanging: bool, prepaid: bool = False) -> list[str]:
+async def broken(scene: Scene, *, silent: bool, hanging: bool) -> list[str]:
     """Every rule that does not hold, in words. `silent`: no route is left by which who asked could be told. `hanging`:
-    nor one to close what looks unfinished. `prepaid`: an answer may have been paid for before it could not be shown.
+    nor one to close what looks unfinished.
     """
     written = await entries(scene.house)
     await books_are_right(scene.house)
-    found = [*_money(scene, written, prepaid=prepaid), *_nothing_twice(scene)]
+    found = [*_money(scene, written), *_nothing_twice(scene)]
     if not silent:
         found += untold(scene, scene.asked)
     if not hanging:
@@ -37,15 +37,14 @@ async def broken(scene: Scene, *, silent: bool, hanging: bool, prepaid: bool = F
 # Money
 
 
-def _money(scene: Scene, written: dict[int, Entry], *, prepaid: bool) -> list[str]:
+def _money(scene: Scene, written: dict[int, Entry]) -> list[str]:
     found = [f"a charge for what nobody asked: {entry}" for key, entry in written.items() if key not in scene.asked]
     for entry in written.values():
         if entry.reason is None or entry.reason not in PAYERS:
             found.append(f"no known reason: {entry.reason}")
         elif PAYERS[entry.reason].user == "nothing" and entry.user_nano:
             found.append(f"the asker paid {entry.user_nano} for {entry.reason}")
-    found += _pictures_paid(scene, written) + _bill(scene, written)
-    return found if prepaid else [*found, *_answers_paid(scene, written)]
+    return [*found, *_pictures_paid(scene, written), *_bill(scene, written), *_answers_paid(scene, written)]
 
 
 def _answers_paid(scene: Scene, written: dict[int, Entry]) -> list[str]:

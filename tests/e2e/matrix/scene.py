@@ -33,7 +33,6 @@ WORKING = (
     "last words",
     "a place in line",
     "messages of answer",
-    "close what a crash left open",
     "go on with pictures of before",
 )
 """Names of the tasks that something is asked of; the others stand by."""
@@ -201,7 +200,15 @@ class Scene:
 
     def working(self) -> list[str]:
         names = [task.get_name() for task in self.life.tasks]
-        return [name for name in names if name.startswith(WORKING)]
+        return [*(name for name in names if name.startswith(WORKING)), *self._left()]
+
+    def _left(self) -> list[str]:
+        """What an earlier life left, or Discord was out of reach for, and is still to be brought to its end."""
+        if self.house.bot is None:
+            return []
+        services = self.house.bot.services
+        left = {"answers": services.recovery.left, "promised replies": services.arrivals.left}
+        return [f"{count} {what} left" for what, count in left.items() if count]
 
     async def begin(self) -> None:
         """A new life on what the last one left."""

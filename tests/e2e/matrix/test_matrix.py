@@ -33,6 +33,6 @@ async def test_the_asker_is_told_the_money_right_and_nothing_left_hanging(
             await scene.house.discord.gateway.wait_ready(30)
             await scene.afterwards()
         await scene.quiet()
-        found = await broken(scene, silent=bool(case.silent), hanging=bool(case.hanging), prepaid=bool(case.prepaid))
+        found = await broken(scene, silent=bool(case.silent), hanging=bool(case.hanging))
     found += complained(scene, case.fault.complaints)
     assert not found, "\n".join(found)

@@ -1,0 +1,289 @@
+"""Between an answer's last word and its last edit: it is shown to its end and charged then, or neither, and once."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+import bot.answers.live
+import bot.answers.recovery
+import bot.answers.service
+from bot.answers.history import MemoryKey
+from sandbox.discord.faults import Fault, Hold
+from sandbox.discord.messages import Interaction, Message
+from sandbox.minitoolai.script import Script
+from tests.e2e.accounting import USAGE, USED_NANO, books_are_right, charged, entries
+from tests.e2e.conversing import ask, told, turns
+from tests.e2e.house import House, has_button, labels, replies
+from tests.e2e.reading import WRITING, footer_of, without_subtext
+
+TEXT = ("The treasure lies", " in Durango.")
+WHOLE = "".join(TEXT)
+LONG = "\n\n".join(f"Paragraph {number}: " + "some more words " * 20 for number in range(20))
+EDIT = "/webhooks/…/messages/…"
+Asks = Callable[[House], Awaitable[object]]
+
+
+async def by_slash(house: House) -> object:
+    return await house.dana.slash(house.channel, "ask", prompt="Where?")
+
+
+async def in_private(house: House) -> object:
+    return await house.dana.slash(house.channel, "ask", prompt="Where?", private=True)
+
+
+async def by_mention(house: House) -> object:
+    return await house.dana.say(house.channel, f"{house.discord.world.bot.mention} Where?")
+
+
+def messages_of(house: House, asked: object) -> list[Message]:
+    """What it was answered with and is still there."""
+    found = replies(asked) if isinstance(asked, Interaction) else house.channel.messages.values()
+    return [m for m in found if not m.deleted and (isinstance(asked, Interaction) or m.reply_to is asked)]
+
+
+async def last_edit_on_its_way(house: House, asks: Asks, *, answered: bool = False) -> tuple[object, Message, Hold]:
+    """All words are shown, and the edit that shows the footer waits: before it is carried out, or `answered`, after."""
+    gate = asyncio.Event()
+    house.api.script(Script([WHOLE], stall_after=1, gate=gate, usage=USAGE))
+    asked = await asks(house)
+    shown = await house.discord.wait_until(
+        lambda: next((m for m in messages_of(house, asked) if WHOLE in m.content), None)
+    )
+    hold = house.discord.faults.hold(Hold(method="PATCH", template="…/messages/…", answered=answered))
+    gate.set()
+    async with asyncio.timeout(30):
+        await hold.reached.wait()
+    return asked, shown, hold
+
+
+async def killed(house: House, process: asyncio.subprocess.Process) -> None:
+    process.send_signal(signal.SIGKILL)
+    await process.wait()
+    gateway = house.discord.gateway
+    await gateway.wait_until(lambda: not any(session.connected for session in gateway.sessions), 5)
+    house.discord.faults.clear()
+
+
+@pytest.mark.parametrize("asks", [by_slash, in_private, by_mention])
+@pytest.mark.parametrize("answered", [False, True], ids=["not carried out", "carried out"])
+async def test_killed_before_its_last_edit_is_answered_it_is_shown_whole_charged_once_and_remembered(
+    empty_house: House, asks: Asks, answered: bool
+) -> None:
+    house = empty_house
+    async with house.process() as process:
+        asked, shown, _ = await last_edit_on_its_way(house, asks, answered=answered)
+        await killed(house, process)
+    assert await entries(house) == {}, "nobody pays for what they may not have been shown"
+    async with house.running():
+        await house.ended(shown)
+        entry = await charged(house)
+        assert (entry.reason, entry.user_nano, entry.provider_nano) == ("finished", USED_NANO, USED_NANO)
+        key = MemoryKey.private(house.channel.id, house.dana.user.id) if asks is in_private else None
+        assert [turn.answer for turn in await turns(house, key)] == [WHOLE]
+    assert WHOLE in without_subtext(shown.content)
+    assert "Cut off" not in shown.content
+    assert WRITING not in shown.content
+    assert "1,000 tokens in, 200 out" in footer_of(shown)
+    assert labels(shown) == ["Regenerate", "Delete"]
+    assert messages_of(house, asked) == [shown]
+
+
+async def test_what_no_memory_keeps_is_shown_whole_all_the_same(empty_house: House) -> None:
+    house = empty_house
+    async with house.running():
+        await told(house, await house.admin.slash(house.channel, "history mode", mode="off"))
+    async with house.process() as process:
+        _, shown, _ = await last_edit_on_its_way(house, by_slash)
+        await killed(house, process)
+    async with house.running():
+        await house.ended(shown)
+        assert (await charged(house)).reason == "finished"
+        assert await turns(house) == ()
+    assert WHOLE in shown.content
+
+
+async def test_an_answer_of_several_messages_is_whole_after_a_kill_and_none_is_there_twice(empty_house: House) -> None:
+    house = empty_house
+    async with house.process() as process:
+        gate = asyncio.Event()
+        house.api.script(Script([LONG], stall_after=1, gate=gate, usage=USAGE))
+        asked = await by_slash(house)
+        await house.discord.wait_until(
+            lambda: any("Paragraph 19" in m.content for m in messages_of(house, asked)), timeout_s=30
+        )
+        before = [m.id for m in messages_of(house, asked)]
+        hold = house.discord.faults.hold(Hold(method="PATCH", template="…/messages/…"))
+        gate.set()
+        async with asyncio.timeout(30):
+            await hold.reached.wait()
+        await killed(house, process)
+    async with house.running():
+        await house.ended(messages_of(house, asked)[-1])
+        assert (await charged(house)).reason == "finished"
+    after = messages_of(house, asked)
+    assert [m.id for m in after] == before
+    for number in range(20):
+        assert sum(f"Paragraph {number}:" in m.content for m in after) == 1
+    assert [labels(m) for m in after[:-1]] == [[]] * (len(after) - 1)
+
+
+async def test_an_answer_that_nobody_can_be_shown_any_more_costs_nothing_and_is_not_remembered(
+    empty_house: House,
+) -> None:
+    house = empty_house
+    async with house.process() as process:
+        await last_edit_on_its_way(house, in_private)
+        await killed(house, process)
+    house.discord.clock.advance(16 * 60)
+    async with house.running():
+        entry = await charged(house)
+        assert (entry.reason, entry.user_nano, entry.provider_nano) == ("undelivered", 0, USED_NANO)
+        assert await turns(house, MemoryKey.private(house.channel.id, house.dana.user.id)) == ()
+
+
+async def test_an_answer_that_is_deleted_before_its_last_edit_costs_nothing_and_is_not_remembered(
+    house: House,
+) -> None:
+    _, shown, hold = await last_edit_on_its_way(house, by_slash)
+    await house.admin.delete(shown)
+    hold.let_go()
+    entry = await charged(house)
+    assert (entry.reason, entry.user_nano, entry.provider_nano) == ("deleted", 0, USED_NANO)
+    assert await turns(house) == ()
+
+
+async def test_who_has_deleted_their_answer_by_a_button_pays_for_it_as_if_stopped(house: House) -> None:
+    """Else everybody would press Delete where they now press Stop."""
+    house.api.script(Script([TEXT[0], TEXT[1]], stall_after=1, gate=asyncio.Event()))
+    interaction = await house.dana.slash(house.channel, "ask", prompt="Where?")
+    shown = await house.discord.wait_until(
+        lambda: interaction.original if interaction.original and has_button(interaction.original, "Stop") else None
+    )
+    made_up = shown.components[0]["components"][0]
+    made_up["custom_id"] = made_up["custom_id"].replace("stop", "delete")
+    await house.dana.click(shown, label="Stop", tampered=True)
+    entry = await charged(house, interaction.id)
+    assert entry.reason == "stopped"
+    assert entry.user_nano == entry.provider_nano > 0
+
+
+# Discord is out of reach
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bot.answers.live, "INSIST_S", 0.1)
+    monkeypatch.setattr(bot.answers.live, "PAUSE_S", 0.01)
+    monkeypatch.setattr(bot.answers.recovery, "PAUSE_S", 0.05)
+    monkeypatch.setattr(bot.answers.service, "CLOSE_S", 0.3)
+
+
+async def out_of_reach(house: House, asks: Asks) -> tuple[object, Message, Fault]:
+    """All words are shown, and Discord takes no edit until the fault is removed; the last one has been given up."""
+    gate = asyncio.Event()
+    house.api.script(Script([WHOLE], stall_after=1, gate=gate, usage=USAGE))
+    asked = await asks(house)
+    shown = await house.discord.wait_until(
+        lambda: next((m for m in messages_of(house, asked) if WHOLE in m.content), None)
+    )
+    fault = house.discord.faults.add(Fault(method="PATCH", status=502, html=True, times=None))
+    gate.set()
+    assert house.bot is not None
+    answers, recovery = house.bot.services.answers, house.bot.services.recovery
+    async with asyncio.timeout(30):
+        while answers.open_count or asked.id not in recovery:  # noqa: ASYNC110 - neither announces it
+            await asyncio.sleep(0.01)
+    return asked, shown, fault
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("asks", [by_slash, by_mention])
+async def test_while_discord_is_out_of_reach_the_last_edit_waits_and_the_charge_with_it(
+    house: House, asks: Asks
+) -> None:
+    asked, shown, fault = await out_of_reach(house, asks)
+    assert await entries(house) == {}
+    fault.times = 0
+    await house.ended(shown)
+    entry = await charged(house)
+    assert (entry.reason, entry.user_nano) == ("finished", USED_NANO)
+    assert [turn.answer for turn in await turns(house)] == [WHOLE]
+    assert messages_of(house, asked) == [shown], "nothing else had to be said"
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_press_of_stop_hurries_an_answer_that_waits_for_its_last_edit(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(bot.answers.recovery, "PAUSE_S", 3_600.0)
+    monkeypatch.setattr(bot.answers.recovery, "PAUSE_MOST_S", 3_600.0)
+    _, shown, fault = await out_of_reach(house, by_slash)
+    async with asyncio.timeout(30):  # the one round that begins at once
+        while "an answer could not be closed yet" not in caplog.text:  # noqa: ASYNC110 - a log announces nothing
+            await asyncio.sleep(0.01)
+    fault.times = 0
+    assert labels(shown) == ["Stop"]
+    await house.dana.click(shown, label="Stop")
+    await house.ended(shown)
+    assert WHOLE in shown.content
+    assert (await charged(house)).reason == "finished"
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_question_that_comes_again_while_its_answer_waits_is_not_asked_twice(house: House) -> None:
+    question, shown, fault = await out_of_reach(house, by_mention)
+    assert isinstance(question, Message)
+    house.discord.gateway.dispatch_raw("MESSAGE_CREATE", question.payload_for_bot() | {"guild_id": str(house.guild.id)})
+    fault.times = 0
+    await house.ended(shown)
+    await charged(house)
+    await ask(house, "And then?", answer="Dig.")
+    assert len(house.api.requests) == 2
+    assert len(messages_of(house, question)) == 1
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_an_answer_that_waits_when_the_bot_is_stopped_is_finished_by_the_next_start(empty_house: House) -> None:
+    house = empty_house
+    async with house.running():
+        _, shown, _ = await out_of_reach(house, by_slash)
+    assert labels(shown) == ["Stop"]
+    house.discord.faults.clear()
+    async with house.running():
+        await house.ended(shown)
+        entry = await charged(house)
+    assert (entry.reason, entry.user_nano) == ("finished", USED_NANO)
+    assert WHOLE in shown.content
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_start_that_cannot_reach_discord_tries_again_until_it_can(empty_house: House) -> None:
+    house = empty_house
+    async with house.process() as process:
+        house.api.script(Script(TEXT, stall_after=1, gate=asyncio.Event()))
+        interaction = await house.dana.slash(house.channel, "ask", prompt="Where?")
+        shown = await house.discord.wait_until(
+            lambda: interaction.original if interaction.original and TEXT[0] in interaction.original.content else None
+        )
+        await killed(house, process)
+    fault = house.discord.faults.add(Fault(method="GET", template=EDIT, status=500, times=None))
+    async with house.running():
+        await house.discord.wait_until(lambda: fault.hits >= 4)
+        fault.times = 0
+        await house.ended(shown)
+        assert shown.content.endswith("⚠️ Cut off: I was interrupted while writing this.")
+        await books_are_right(house)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_an_owed_answer_whose_message_is_deleted_meanwhile_costs_nothing(house: House) -> None:
+    _, shown, fault = await out_of_reach(house, by_slash)
+    await house.admin.delete(shown)
+    fault.times = 0
+    entry = await charged(house)
+    assert (entry.reason, entry.user_nano, entry.provider_nano) == ("deleted", 0, USED_NANO)
+    assert await turns(house) == ()
