@@ -18,7 +18,7 @@ from typing import Final
 log = logging.getLogger(__name__)
 
 EVERY_S: Final = 60.0
-"""Between two times. What a busy minute frees is some 4 MB; oftener, the same pages would come and go."""
+"""Between two times. Some 2 MB lie free after a busy minute; oftener, the same pages would come and go."""
 
 Trim = Callable[[], None]
 
