@@ -43,6 +43,7 @@ from bot.minitoolai.client import MiniToolAI, RetryPolicy, Timeouts
 from bot.money import CreditUnit, as_dollars
 from bot.ops.disk import DiskNotice, DiskWatch
 from bot.ops.health import Health, LoopLag, Shard, serving
+from bot.ops.memory import giving_back
 from bot.ops.metrics import Metrics
 from bot.ops.plotter import Plotter
 from bot.pictures.drawing import Drawer
@@ -402,6 +403,7 @@ async def open_bot(settings: Settings, *, now: Callable[[], float] = time.time) 
         trace = discord_trace(services.metrics, api_url=settings.discord_api_url, now=now)
         bot = Bot(services, http_trace=trace)
         health = await _watch(stack, services, bot.gateway)
+        await stack.enter_async_context(giving_back())
         try:
             yield bot
         finally:

@@ -7,7 +7,6 @@ import difflib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
@@ -18,7 +17,7 @@ from bot.errors import ModelNotAllowed, PromptTooLong, UnknownTimeZone
 from bot.pictures.defaults import PictureDefaults
 from bot.privacy.values import Held, Record
 from bot.storage.database import Database, Row, Tx
-from bot.wordlist import WordList
+from bot.wordlist import WordList, WordLists
 
 MemoryDefault = Literal["shared", "personal", "off"]
 Action = Literal["allowance", "grant", "correction", "settings"]
@@ -73,7 +72,7 @@ class GuildSettings:
     @property
     def word_list(self) -> WordList:
         """What may not be asked for, and is masked in answers."""
-        return _word_list(self.blocked_words)
+        return _WORD_LISTS.of(self.blocked_words)
 
     @property
     def zone(self) -> ZoneInfo:
@@ -86,12 +85,7 @@ class GuildSettings:
             raise ModelNotAllowed(model, self.allowed_models)
 
 
-@lru_cache(maxsize=1_024)
-def _word_list(words: tuple[str, ...]) -> WordList:
-    """Made once for each list: its pattern takes milliseconds to compile."""
-    return WordList(words)
-
-
+_WORD_LISTS: Final = WordLists()
 DEFAULTS: Final = GuildSettings()
 
 

@@ -7,6 +7,7 @@ not in `class`); one of a script without them is found anywhere.
 
 import unicodedata
 from bisect import bisect_left
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +22,10 @@ WORD_LIMIT: Final = 60
 """Characters of one word, or phrase, as it is compared."""
 LIST_LIMIT: Final = 4_000
 """Characters of the whole list: what a modal's text field takes."""
+KEPT_CHARACTERS: Final = 200_000
+"""Of all lists whose patterns are kept. A pattern takes about 130 bytes for each, so this comes to some 26 MB."""
+KEPT_LEAST: Final = 20
+"""Characters that even a shorter list counts as."""
 MASK: Final = "▮"
 
 _INVISIBLE: Final = frozenset({"Cf", "Cc"})
@@ -95,7 +100,8 @@ class WordList:
 
     def __init__(self, words: Iterable[str]) -> None:
         folded = sorted({_Folded.of(word).text.strip() for word in words} - {""}, key=lambda word: (-len(word), word))
-        self._pattern = regex.compile("|".join(map(_alone, folded))) if folded else _NOTHING
+        # The library keeps 500 patterns of its own accord, however large: those of whom nobody asks any more, too.
+        self._pattern = regex.compile("|".join(map(_alone, folded)), cache_pattern=False) if folded else _NOTHING
         self.is_empty: Final = not folded
 
     def finds(self, *texts: str | None) -> bool:
@@ -125,6 +131,40 @@ class WordList:
                 return folded.sources[start] if start < len(folded.sources) else len(text)
             at = found.end()
         return len(text)
+
+
+class WordLists:
+    """Makes each list once, since its pattern takes up to 60 ms to compile. Those that were not asked for longest are
+    forgotten first, so that their characters come to `KEPT_CHARACTERS`, or they are one list."""
+
+    def __init__(self, *, kept_characters: int = KEPT_CHARACTERS) -> None:
+        self._most = kept_characters
+        self._lists: OrderedDict[tuple[str, ...], WordList] = OrderedDict()
+        self._characters = 0
+
+    def __len__(self) -> int:
+        return len(self._lists)
+
+    def of(self, words: tuple[str, ...]) -> WordList:
+        """The list of those words."""
+        if (known := self._lists.get(words)) is not None:
+            self._lists.move_to_end(words)
+            return known
+        made = self._lists[words] = WordList(words)
+        self._characters += _weight(words)
+        if self._characters > self._most:
+            self._forget()
+        return made
+
+    def _forget(self) -> None:
+        while self._characters > self._most and len(self._lists) > 1:
+            forgotten, _ = self._lists.popitem(last=False)
+            self._characters -= _weight(forgotten)
+        regex.purge()  # the library notes the text of every pattern, whether it is to keep it or not
+
+
+def _weight(words: tuple[str, ...]) -> int:
+    return max(KEPT_LEAST, sum(map(len, words)))
 
 
 class Masker:

@@ -235,6 +235,8 @@ def _options(form: Form, chosen: str) -> list[discord.SelectOption]:
 
 
 async def _give_back(interaction: Interaction, words: str, view: "BackToForm") -> None:
+    """Say why nothing is drawn, with what was typed. The reply may have been promised, and is seen to by that."""
+    arrivals = interaction.client.services.arrivals
     try:
         if interaction.response.is_done():
             await interaction.followup.send(words, view=view, ephemeral=True)
@@ -242,6 +244,9 @@ async def _give_back(interaction: Interaction, words: str, view: "BackToForm") -
             await interaction.response.send_message(words, view=view, ephemeral=True)
     except NOT_TAKEN as failure:
         log.warning("what was typed could not be given back: %s", type(failure).__name__)
+        arrivals.untold(interaction.id)
+    else:
+        await arrivals.told(interaction.id)
 
 
 class BackToForm(discord.ui.View):

@@ -1,11 +1,15 @@
 """A server's words are found as people read them, standing alone, and masked however a text comes in pieces."""
 
+import gc
+import weakref
+
 import pytest
+import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.errors import WordListRefused
-from bot.wordlist import MASK, WORD_LIMIT, WORDS_LIMIT, Masker, WordList, parse_words
+from bot.wordlist import KEPT_LEAST, MASK, WORD_LIMIT, WORDS_LIMIT, Masker, WordList, WordLists, parse_words
 
 
 @pytest.mark.parametrize(
@@ -132,3 +136,36 @@ def test_a_list_that_cannot_be_kept_says_why(typed: str, problem: str):
     with pytest.raises(WordListRefused) as caught:
         parse_words(typed)
     assert caught.value.problem == problem
+
+
+# What is kept
+
+
+def test_a_list_is_made_once() -> None:
+    lists = WordLists()
+    assert lists.of(("darn", "heck")) is lists.of(("darn", "heck"))
+    assert len(lists) == 1
+
+
+def test_lists_are_kept_by_what_they_weigh_and_those_asked_for_last() -> None:
+    lists = WordLists(kept_characters=3 * KEPT_LEAST)
+    first, second = lists.of(("first",)), lists.of(("second",))
+    lists.of(("third",))
+    assert lists.of(("first",)) is first
+    lists.of(("fourth",))
+    assert len(lists) == 3
+    assert lists.of(("first",)) is first
+    assert lists.of(("second",)) is not second
+    lists.of(tuple(f"word{number}" for number in range(3 * KEPT_LEAST)))
+    assert len(lists) == 1, "one that outweighs all others stays alone"
+
+
+def test_a_list_that_is_forgotten_is_kept_nowhere_else() -> None:
+    lists = WordLists(kept_characters=0)
+    word = "a phrase that stands in no other list"
+    pattern = weakref.ref(lists.of((word,))._pattern)
+    assert pattern() is not None
+    lists.of(("another",))
+    gc.collect()
+    assert pattern() is None
+    assert word not in repr(vars(regex._main))

@@ -194,6 +194,9 @@ class Bucket:
     def hand_over(self, other: "Bucket", tokens: set[Hashable]) -> None:
         """`tokens` turned out to fly in `other`, and so may what cannot be accounted for."""
         self.flying -= tokens
+        for token in tokens:
+            # Their spacing goes along below. Whoever is not to land here would else be kept as long as the bucket.
+            self._growth.pop(token, None)
         other.flying |= tokens
         other._unaccounted = deque(sorted((*other._unaccounted, *self._unaccounted)))  # noqa: SLF001 - its own class
         other._last_growth = max(other._last_growth, self._last_growth)  # noqa: SLF001 - its own class

@@ -1,8 +1,10 @@
 """No schedule is ever answered by a 429, growth is even, the end never queues."""
 
 import asyncio
+import gc
 import itertools
 import random
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -32,6 +34,10 @@ FINAL, FIRST, GROWTH = Urgency.FINAL, Urgency.FIRST, Urgency.GROWTH
 
 def webhook(name: str = "PATCH original", token: str = "t", creates_in: int | None = None) -> Route:
     return Route(name=name, family=WEBHOOK, major=token, bot=False, creates_in=creates_in)
+
+
+class Marker:
+    """Something that a bucket knows a request by, and that can be watched."""
 
 
 def channel_edit(channel: int = 1) -> Route:
@@ -485,6 +491,20 @@ def test_what_flies_on_a_route_moves_with_it_to_its_own_bucket() -> None:
     presumed.hand_over(own, {"a"})
     assert presumed.idle(10.0)
     assert own.ready_at(FINAL, 0.1) == float("inf")
+
+
+def test_a_bucket_forgets_what_moved_to_another() -> None:
+    presumed, own = Bucket(limit=5, window_s=2.0), Bucket(limit=5, window_s=2.0, known=True)
+    permits = [Marker() for _ in range(3)]
+    remembered = [weakref.ref(permit) for permit in permits]
+    for permit, urgency in zip(permits, (FIRST, GROWTH, FINAL), strict=True):
+        presumed.take(permit, urgency, 0.0)
+    presumed.hand_over(own, set(permits))
+    while permits:
+        own.answered(permits.pop(), None, 0.1)
+    del permit
+    gc.collect()
+    assert [reference() for reference in remembered] == [None, None, None]
 
 
 def test_those_who_wait_move_with_their_route_to_its_own_bucket() -> None:

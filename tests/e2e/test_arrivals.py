@@ -244,6 +244,16 @@ async def test_what_is_refused_after_its_acknowledgement_leaves_no_row(empty_hou
             await none_left(house)
 
 
+async def test_a_form_that_is_given_back_after_its_acknowledgement_failed_leaves_no_row(house: House) -> None:
+    reply = await draw(quick(house))
+    pressed = await house.dana.click(reply, label="Edit")
+    await house.discord.wait_until(lambda: pressed.modal, what="a form")
+    house.discord.faults.add(Fault(method="POST", template=CALLBACK, error_code=10_003))
+    sent = await house.dana.submit_modal(pressed, {"prompt": "A dog"})
+    assert labels(await told(house, sent)) == ["Back to the form"]
+    await none_left(house)
+
+
 async def test_what_is_refused_at_first_sight_is_promised_nothing(house: House) -> None:
     interaction = await house.dana.slash(house.channel, "ask", prompt=" ", tampered=True)
     assert (await told(house, interaction)).content.startswith("⚠️")

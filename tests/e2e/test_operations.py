@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bot.app import open_bot
 from bot.ops import logging as bot_logging
+from bot.ops.memory import system_trim
 from bot.settings import Settings
 from bot.storage.backup import back_up, restore
 from sandbox.discord.messages import Interaction, Message
@@ -351,3 +352,13 @@ async def test_a_backup_taken_while_it_answers_is_restored_after_a_crash_with_ri
         assert {key: after[key] for key in before} == before
         assert "Here I am." in (await ask(house, "And now?", answer="Here I am.")).content
         await books_are_right(house)
+
+
+@pytest.mark.skipif(system_trim() is None, reason="another C library")
+async def test_freed_memory_goes_back_to_the_system_as_long_as_the_bot_runs(empty_house: House) -> None:
+    def is_done() -> bool:
+        return "giving memory back" in {task.get_name() for task in asyncio.all_tasks()}
+
+    async with empty_house.running():
+        assert is_done()
+    assert not is_done()
