@@ -103,11 +103,14 @@ class Preparation:
         question = job.question
         recalled = await self._database.read(lambda tx: recall(tx, job))
         guild = recalled.guild
-        if guild.word_list.finds(question.prompt, question.quoted):
+        names = [each.name for each in (*question.images, *([question.file] if question.file is not None else []))]
+        if guild.word_list.finds(question.prompt, question.quoted, *names):
             raise WordBlocked
         wanted = self.model(question, guild)
         guild.check_model(wanted.id)
         attached = await self._read_attached(job, recalled.root)
+        if await asyncio.to_thread(guild.word_list.finds, attached.file_text):  # a long text takes a while to compare
+            raise WordBlocked
         model = (self._catalog.for_images(wanted) or wanted) if attached.images else wanted
         guild.check_model(model.id)
         asked = Asked(
