@@ -97,6 +97,7 @@ async def test_a_picture_of_before_is_not_drawn_again_once_its_word_is_listed(ho
     reply = await draw(quick(house), "a darn lighthouse")
     shaping = await house.dana.click(reply, label="Shape")
     shapes = await house.discord.wait_until(lambda: next((m for m in shaping.messages if m.components), None))
+    assert shapes is not None
     await listed(house, "darn")
     assert await told_of_picture(house, await house.dana.click(reply, label="Again")) == REFUSAL
     assert await told_of_picture(house, await house.dana.select(shapes, ["wide"])) == REFUSAL
