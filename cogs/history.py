@@ -13,8 +13,9 @@ from typing import Final, Literal, TypeAlias
 import discord
 from discord import app_commands
 from discord.ext import commands
-from discord.utils import escape_markdown, format_dt
+from discord.utils import format_dt
 
+from bot.answers import plain
 from bot.answers.history import MemoryKey, Mode, ModeChoice, Turn, channel_memory
 from bot.answers.keeping import length_of
 from bot.answers.question import Place
@@ -79,17 +80,15 @@ def counted(turns: int) -> str:
 
 def excerpt(text: str) -> str:
     """The beginning of a text on one line, as plain text: no Markdown, no mention works in it."""
-    line = " ".join(text.split())
-    short = line if len(line) <= EXCERPT else line[: EXCERPT - 1].rstrip() + "…"
-    return discord.utils.escape_mentions(escape_markdown(short)) or "(no words)"
+    return plain.excerpt(text, EXCERPT) or "(no words)"
 
 
 def listed(turn: Turn) -> str:
     extras = [f"{len(turn.asked.images)} 🖼️"] if turn.asked.images else []
     if turn.asked.file_name:
-        extras.append(f"📄 {escape_markdown(turn.asked.file_name)}")
+        extras.append(f"📄 {plain.escaped(turn.asked.file_name)}")
     more = f" ({', '.join(extras)})" if extras else ""
-    name = escape_markdown(turn.asked.asker.name)
+    name = plain.escaped(turn.asked.asker.name)
     return f"- {format_dt(turn.asked_at, 'R')} **{name}**: {excerpt(turn.asked.prompt)}{more}"
 
 
