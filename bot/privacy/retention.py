@@ -117,8 +117,8 @@ class Housekeeper:
             soon |= (await self._eraser.carry_on(wish)).soon
         servers = await self._forget_servers()
         rows = await self._forget_old()
+        await self.scrub()  # in any case: people forget a memory, or delete an answer, by themselves
         if rows or servers or pending:
-            await self.scrub()
             log.info("forgotten: %d rows that were old, %d servers", rows, servers)
         return Swept(rows=rows, servers=servers, soon=soon)
 

@@ -51,6 +51,16 @@ async def test_what_is_older_than_the_days_goes_and_what_is_younger_stays(archiv
     assert await archive.counts("turns", "answers") == [1, 1]
 
 
+async def test_what_somebody_forgot_by_themselves_is_in_no_byte_after_a_run(archive: Archive) -> None:
+    await archive.turn()
+    await archive.housekeeper.scrub()
+    await archive.database.write(lambda tx: tx.execute("DELETE FROM turns"))
+    await archive.database.write(lambda tx: tx.execute("DELETE FROM answers"))
+    await archive.sweep()
+    for path in (archive.path, archive.path.with_name("bot.db-wal")):
+        assert MARKER.encode() not in path.read_bytes()
+
+
 async def test_a_servers_own_days_count_there_alone(archive: Archive) -> None:
     await archive.turn()
     await archive.order()
