@@ -181,6 +181,8 @@ class Housekeeper:
             last = some[-1]
 
         async def conclude(tx: Tx) -> bool:
+            if not await departures.is_noted(tx, guild_id, at_us=left_us):
+                return False  # it came back meanwhile: what its admins have decided since is theirs
             await guilds.erase_guild(tx, guild_id)
             await allowances.erase_guild(tx, guild_id)
             await books.erase_words_of_scope(tx, guild_id)
