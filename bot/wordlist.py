@@ -1,14 +1,15 @@
 """A server's own list of words: found in what people ask, masked in what they are answered. Pure.
 
 Words are compared as people read them: whatever their case, width, accents and vowel points, and whatever invisible
-characters stand between their letters. A word of a script that sets spaces between words has to stand alone (`ass` is
-not in `class`); one of a script without them is found anywhere.
+characters, or marks that Discord takes for formatting (`d**ar**n`), stand between their letters. A word of a script
+that sets spaces between words has to stand alone (`ass` is not in `class`); one of a script without them is found
+anywhere. Letters of another script that look alike are other letters.
 """
 
 import unicodedata
 from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -28,9 +29,20 @@ KEPT_LEAST: Final = 20
 """Characters that even a shorter list counts as."""
 MASK: Final = "▮"
 
-_INVISIBLE: Final = frozenset({"Cf", "Cc"})
+HELD_LIMIT: Final = 512
+"""Characters that a `Masker` holds back at most: whoever puts more of them between two letters has parted them."""
+
+_UNSEEN: Final = regex.compile(r"[\p{Default_Ignorable_Code_Point}\p{Cf}\p{Cc}\u2800]")
+"""Among them what Unicode counts as letters or marks: fillers, variation selectors. U+2800 is Braille without a dot."""
+_ACCENT: Final = regex.compile(
+    r"(?V1)[[[\p{M}&&[\p{Zinh}\p{Latn}\p{Grek}\p{Cyrl}\p{Hebr}\p{Arab}\p{Syrc}]]--[\u3099\u309a]]\u0640]"
+)
+"""Accents, Hebrew points, Arabic vowels, and the stroke that lengthens Arabic words. The marks of other scripts, the
+two for voiced kana among them, are letters."""
+_FORMATTING: Final = frozenset("*_~|`")
 _NO_SPACES: Final = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-_WORD: Final = r"[\p{L}\p{M}\p{N}_]"
+_WORD: Final = rf"(?:(?![{_NO_SPACES}])[\p{{L}}\p{{M}}\p{{N}}_])"
+"""What makes a word a part of another one."""
 _STARTS_IN_SUCH: Final = regex.compile(rf"[{_NO_SPACES}]")
 _NOTHING: Final = regex.compile(r"(?!)")
 
@@ -47,7 +59,7 @@ def parse_words(text: str) -> tuple[str, ...]:
         folded = _Folded.of(word).text.strip()
         if len(folded) > WORD_LIMIT:
             raise WordListRefused("too long", word=word, limit=WORD_LIMIT)
-        if not regex.search(_WORD, folded):
+        if not regex.search(r"[\p{L}\p{M}\p{N}_]", folded):
             raise WordListRefused("unreadable", word=word, limit=WORD_LIMIT)
         words.setdefault(folded, word)
     if len(words) > WORDS_LIMIT or len(text) > LIST_LIMIT:
@@ -57,18 +69,21 @@ def parse_words(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Folded:
-    """Text as it is compared; `sources[i]` is where its character `i` comes from in the text itself."""
+    """Text as it is compared; `sources[i]` is where its character `i` comes from in the text itself.
+
+    `bare`: without the marks that may be formatting.
+    """
 
     text: str
     sources: tuple[int, ...]
 
     @classmethod
-    def of(cls, text: str) -> "_Folded":
+    def of(cls, text: str, *, bare: bool = False) -> "_Folded":
         folded: list[str] = []
         sources: list[int] = []
         for at, character in enumerate(text):
             for one in _fold(character):
-                if one == " " and folded and folded[-1] == " ":
+                if (one == " " and folded and folded[-1] == " ") or (bare and one in _FORMATTING):
                     continue
                 folded.append(one)
                 sources.append(at)
@@ -84,15 +99,17 @@ def _fold(character: str) -> str:
     """What stands for one character in a comparison: nothing for what cannot be seen, nor for accents and points."""
     if character.isspace():
         return " "
-    if unicodedata.category(character) in _INVISIBLE:
+    if _UNSEEN.match(character):
         return ""
-    apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", character).casefold())
-    return "".join(one for one in apart if not _is_accent(one))
+    return _ACCENT.sub("", unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", character).casefold()))
 
 
-def _is_accent(one: str) -> bool:
-    """Latin, Greek and Cyrillic accents, Hebrew points, Arabic vowels. The marks of other scripts are letters."""
-    return "\u0300" <= one <= "\u036f" or "\u0591" <= one <= "\u05c7" or "\u064b" <= one <= "\u065f" or one == "\u0670"
+def _readings(text: str) -> Iterator[_Folded]:
+    """The text as it was written and, where that is another one, as it reads once Discord has formatted it."""
+    written = _Folded.of(text)
+    yield written
+    if not _FORMATTING.isdisjoint(written.text):
+        yield _Folded.of(text, bare=True)
 
 
 class WordList:
@@ -106,7 +123,9 @@ class WordList:
 
     def finds(self, *texts: str | None) -> bool:
         """Whether one of the words stands in one of the texts."""
-        return not self.is_empty and any(self._pattern.search(_Folded.of(text).text) for text in texts if text)
+        if self.is_empty:
+            return False
+        return any(self._pattern.search(reading.text) for text in texts if text for reading in _readings(text))
 
     def masked(self, text: str, start: int = 0) -> str:
         """`text` with a mark in place of each character of such words; its length stays.
@@ -115,22 +134,27 @@ class WordList:
         """
         if self.is_empty:
             return text
-        folded = _Folded.of(text)
-        found = self._pattern.finditer(folded.text, folded.index(start))
-        return _hide(text, [(folded.sources[one.start()], folded.sources[one.end() - 1] + 1) for one in found])
+        places = [place for reading in _readings(text) for place in self._places(reading, start)]
+        return _hide(text, places)
+
+    def _places(self, reading: _Folded, start: int) -> Iterator[tuple[int, int]]:
+        for found in self._pattern.finditer(reading.text, reading.index(start)):
+            yield reading.sources[found.start()], reading.sources[found.end() - 1] + 1
 
     def undecided_from(self, text: str, start: int = 0) -> int:
         """Where in `text`, which goes on, a word may begin of which only the beginning is there; its length if none."""
         if self.is_empty:
             return len(text)
-        folded = _Folded.of(text)
+        return min(self._undecided_from(reading, len(text), start) for reading in _readings(text))
+
+    def _undecided_from(self, folded: _Folded, end: int, start: int) -> int:
         at = folded.index(start)
         while (found := self._pattern.search(folded.text, at, partial=True)) is not None:
             if found.partial or found.end() == len(folded.text):
                 start = found.start()
-                return folded.sources[start] if start < len(folded.sources) else len(text)
+                return folded.sources[start] if start < len(folded.sources) else end
             at = found.end()
-        return len(text)
+        return end
 
 
 class WordLists:
@@ -168,7 +192,8 @@ def _weight(words: tuple[str, ...]) -> int:
 
 
 class Masker:
-    """Masks a text that comes in pieces. What may turn out to be a listed word is held back until that is known."""
+    """Masks a text that comes in pieces. What may turn out to be a listed word is held back until that is known, up to
+    HELD_LIMIT: then it is taken as it stands."""
 
     def __init__(self, words: WordList) -> None:
         self._words = words
@@ -181,7 +206,8 @@ class Masker:
             return piece
         self._held += piece
         before = len(self._before)
-        return self._show(self._words.undecided_from(self._before + self._held, before) - before)
+        known = self._words.undecided_from(self._before + self._held, before) - before
+        return self._show(known if len(self._held) - known <= HELD_LIMIT else len(self._held))
 
     def end(self) -> str:
         """The rest, when there is no more."""
@@ -198,17 +224,21 @@ class Masker:
 
 
 def _end_that_counts(text: str) -> str:
-    """The end of `text` from its last character that is compared: it decides whether a word behind it stands alone."""
+    """The end of `text` from its last character that is compared: it decides whether a word behind it stands alone.
+
+    In either reading: what formatting stands behind it is kept, too.
+    """
     at = len(text) - 1
-    while at > 0 and not _fold(text[at]):
+    while at > 0 and (not _fold(text[at]) or _fold(text[at]) in _FORMATTING):
         at -= 1
-    return text[max(at, 0) :][:WORD_LIMIT]
+    kept = text[max(at, 0) :]
+    return kept if len(kept) <= WORD_LIMIT else kept[0] + kept[1 - WORD_LIMIT :]
 
 
 def _alone(word: str) -> str:
     """The pattern of one folded word."""
     before = "" if _STARTS_IN_SUCH.match(word[0]) else rf"(?<!{_WORD})"
-    after = "" if _STARTS_IN_SUCH.match(word[-1]) else rf"(?!{_WORD})"
+    after = r"(?![\u3099\u309a])" if _STARTS_IN_SUCH.match(word[-1]) else rf"(?!{_WORD})"
     return f"{before}{regex.escape(word, literal_spaces=True)}{after}"
 
 

@@ -31,6 +31,8 @@ PROMPT_LIMIT: Final = 6_000
 MODAL_LIMIT: Final = 4_000
 """Discord's own limit for a text input, in characters."""
 IMAGE_LIMIT: Final = 3
+LARGEST_ID: Final = (1 << 63) - 1
+"""The largest that the database compares with: what is made up beyond it is as unknown as it."""
 TOKEN_LIFE_S: Final = 15 * 60
 COMPLAINT_PAUSE_S: Final = 600
 """How long a member is not told again, by direct message, that the bot may not write in a channel."""
@@ -441,7 +443,7 @@ class AnswerButton(
         cls, interaction: Interaction, item: discord.ui.Item[discord.ui.View], match: "re.Match[str]", /
     ) -> "AnswerButton":
         assert isinstance(item, discord.ui.Button)
-        return cls(item, match["action"], int(match["answer_id"]))
+        return cls(item, match["action"], min(int(match["answer_id"]), LARGEST_ID))
 
     async def callback(self, interaction: Interaction) -> None:  # type: ignore[override]  # as above
         try:

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 import discord
-from discord.utils import escape_markdown, escape_mentions, format_dt
+from discord.utils import format_dt
 
 from bot.answers.attachments import on_one_line
+from bot.answers.plain import escaped
 from bot.credits.policy import Allowance, InForce
 from bot.credits.values import Standing
 from bot.delivery.messages import CONTENT_LIMIT, Outgoing, utf16_length
@@ -53,7 +54,7 @@ def decided(interaction: Interaction, reason: str = "") -> Decision:
 
 def plain(text: str) -> str:
     """A text on one line: no Markdown, no mention works in it, and it turns nothing that stands around it."""
-    return escape_mentions(escape_markdown(on_one_line(text)))
+    return escaped(on_one_line(text))
 
 
 def credits_words(amount: NanoDollars, unit: CreditUnit, *, up: bool = False) -> str:

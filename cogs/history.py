@@ -1,19 +1,23 @@
 """`/history`: what the bot remembers of a channel, and who decides about it."""
 
+import asyncio
 import contextlib
 import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, Literal, TypeAlias
 
 import discord
 from discord import app_commands
 from discord.ext import commands
-from discord.utils import escape_markdown, format_dt
+from discord.utils import format_dt
 
+from bot.answers import plain
 from bot.answers.history import MemoryKey, Mode, ModeChoice, Turn, channel_memory
+from bot.answers.keeping import length_of
 from bot.answers.question import Place
 from bot.answers.window import Window
 from bot.client import Bot
@@ -25,6 +29,8 @@ SHOWN_TURNS: Final = 10
 READ_TURNS: Final = 200
 """The most turns that are looked at to say what goes with the next question, as `bot.answers` does."""
 EXPORTED_TURNS: Final = 10_000
+EXPORTED_LENGTH: Final = 40_000_000
+"""Characters of a memory, its files among them, that are held at once to make a file of them."""
 EXCERPT: Final = 90
 """Characters of a question that the list shows."""
 METER_CELLS: Final = 10
@@ -74,17 +80,15 @@ def counted(turns: int) -> str:
 
 def excerpt(text: str) -> str:
     """The beginning of a text on one line, as plain text: no Markdown, no mention works in it."""
-    line = " ".join(text.split())
-    short = line if len(line) <= EXCERPT else line[: EXCERPT - 1].rstrip() + "…"
-    return discord.utils.escape_mentions(escape_markdown(short)) or "(no words)"
+    return plain.excerpt(text, EXCERPT) or "(no words)"
 
 
 def listed(turn: Turn) -> str:
     extras = [f"{len(turn.asked.images)} 🖼️"] if turn.asked.images else []
     if turn.asked.file_name:
-        extras.append(f"📄 {escape_markdown(turn.asked.file_name)}")
+        extras.append(f"📄 {plain.escaped(turn.asked.file_name)}")
     more = f" ({', '.join(extras)})" if extras else ""
-    name = escape_markdown(turn.asked.asker.name)
+    name = plain.escaped(turn.asked.asker.name)
     return f"- {format_dt(turn.asked_at, 'R')} **{name}**: {excerpt(turn.asked.prompt)}{more}"
 
 
@@ -234,24 +238,30 @@ class HistoryCog(commands.GroupCog, group_name="history", group_description="Wha
     ) -> None:
         await interaction.response.defer(ephemeral=True)
         memory = await self._memory(interaction, which)
+        length = await self.bot.services.database.read(partial(length_of, key=memory.key)) if memory.key else 0
+        if length > EXPORTED_LENGTH:
+            await self._say_too_large(interaction, length)
+            return
         turns = await self.history.newest_turns(memory.key, EXPORTED_TURNS) if memory.key else ()
         if not turns:
             await interaction.followup.send("There is nothing to export.", ephemeral=True)
             return
-        text, name = (
-            (as_json(memory, turns), "history.json") if form == "JSON" else (as_markdown(memory, turns), "history.md")
-        )
-        content = text.encode(errors="replace")
+        written, name = (as_json, "history.json") if form == "JSON" else (as_markdown, "history.md")
+        # Megabytes take a good part of a second, which is other people's answers.
+        content = await asyncio.to_thread(lambda: written(memory, turns).encode(errors="replace"))
         if len(content) > interaction.filesize_limit:
-            await interaction.followup.send(
-                f"That memory is {len(content) / 1e6:.1f} MB, more than Discord lets me upload here. "
-                "A moderator can `/history clear` it.",
-                ephemeral=True,
-            )
+            await self._say_too_large(interaction, len(content))
             return
         await interaction.followup.send(
             f"**{memory.title}**: {counted(len(turns))}.",
             file=discord.File(io.BytesIO(content), filename=name),
+            ephemeral=True,
+        )
+
+    async def _say_too_large(self, interaction: Interaction, size: int) -> None:
+        await interaction.followup.send(
+            f"That memory is {size / 1e6:.1f} MB, more than Discord lets me upload here. "
+            "A moderator can `/history clear` it.",
             ephemeral=True,
         )
 

@@ -324,7 +324,9 @@ async def _order_anew(interaction: Interaction, order: Order, picture: Picture) 
 
     Its values were checked when it was ordered, perhaps years ago; as a new one they are checked by today's rules.
     """
-    (await rules_for(interaction)).permit(picture.model)
+    rules = await rules_for(interaction)
+    rules.permit(picture.model)
+    rules.permit_words(picture.prompt)
     await place(interaction, replace(picture), count=order.count, spoiler=order.spoiler, private=order.private)
 
 

@@ -66,6 +66,7 @@ ASK_ERASE: Final = """\
 - What you spent in the running day, week and month, and credits granted to you, stay under your id until they are \
 over: erasing is no way to a fresh allowance. Granted credits that are left then lapse.
 - What a server's admins set for you by name, such as a block, is theirs and stays.
+- What others asked about a message of yours is theirs, and stays with its quotation and your name as they saw it.
 - Messages in Discord itself stay; delete those you want gone first, with their **Delete** button."""
 
 KEPT_INSTEAD: Final = "Nothing was erased: that question was too old. Please use `/privacy erase` again."

@@ -18,7 +18,7 @@ from bot.credits.policy import BLOCKED, UNLIMITED, Allowance, OperatorLimits, Pe
 from bot.credits.values import Standing
 from bot.errors import NothingToRemove, TargetRefused
 from bot.guilds import SERVER_DEFAULT, Logged, Target
-from cogs.ask import Interaction
+from cogs.ask import LARGEST_ID, Interaction
 from cogs.decisions import (
     allowance_words,
     answer,
@@ -466,7 +466,7 @@ class PageButton(
         cls, interaction: Interaction, item: discord.ui.Item[discord.ui.View], match: "re.Match[str]", /
     ) -> "PageButton":
         assert isinstance(item, discord.ui.Button)
-        return cls(item, match["what"], int(match["at"]))
+        return cls(item, match["what"], min(int(match["at"]), LARGEST_ID))
 
     async def callback(self, interaction: Interaction) -> None:  # type: ignore[override]  # as above
         async def turn(cog: QuotaCog, guild: discord.Guild) -> None:
@@ -510,7 +510,8 @@ def _chosen(values: Sequence[str]) -> Target:
     found = re.fullmatch(r"(member|role):([0-9]{1,18}[0-9]?)", values[0] if values else "")
     if found is None or int(found[2]) == 0:
         raise NothingToRemove
-    return Target.member(int(found[2])) if found[1] == "member" else Target.role(int(found[2]))
+    target_id = min(int(found[2]), LARGEST_ID)
+    return Target.member(target_id) if found[1] == "member" else Target.role(target_id)
 
 
 async def setup(bot: Bot) -> None:

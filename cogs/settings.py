@@ -13,6 +13,7 @@ from discord.ext import commands
 from discord.utils import format_dt
 
 from bot.answers.history import Mode
+from bot.answers.plain import escaped
 from bot.catalog import ChatModel, ImageModel
 from bot.client import Bot
 from bot.credits.policy import Period, period_bounds, zone_names
@@ -109,7 +110,7 @@ class SettingsCog(commands.GroupCog, group_name="settings", group_description="H
     async def show(self, interaction: Interaction) -> None:
         guild = await self._begin(interaction)
         settings = await self.services.guilds.settings(guild.id)
-        lines = [f"### Settings of {discord.utils.escape_markdown(guild.name)}"]
+        lines = [f"### Settings of {plain(guild.name)}"]
         for name, words in SETTING_NAMES.items():
             value = setting_words(name, getattr(settings, name))
             note = f" (`{self.operator_model}`)" if name == "default_model" and settings.default_model is None else ""
@@ -475,9 +476,8 @@ def _changed_words(name: str, change: SettingsChange) -> str:
 def _quoted(text: str) -> str:
     """The beginning of a text as a quote in which no Markdown and no mention works."""
     beginning = "\n".join(text[:PERSONA_SHOWN].splitlines()[:PERSONA_LINES])
-    shown = discord.utils.escape_mentions(discord.utils.escape_markdown(beginning))
     more = "…" if len(beginning) < len(text) else ""
-    return "\n".join(f"> {line}" for line in f"{shown}{more}".splitlines())
+    return "\n".join(f"> {escaped(line)}" for line in f"{beginning}{more}".splitlines())
 
 
 def _periods(settings: GuildSettings) -> list[str]:

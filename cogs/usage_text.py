@@ -6,9 +6,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from discord.utils import escape_markdown, escape_mentions, format_dt
+from discord.utils import format_dt
 
 from bot.answers.attachments import on_one_line, shown_name
+from bot.answers.plain import escaped
 from bot.credits.notices import notice_for
 from bot.credits.policy import InForce, local_day, period_bounds
 from bot.credits.reports import DaySpent, MemberSpent, ModelSpent, MonthTotal, Span, Trend, exhausted_at
@@ -171,7 +172,7 @@ def messages(text: str, chart: Chart | None, *, drawn: bool) -> tuple[str, ...]:
 
 def plain(text: str) -> str:
     """A name on one line: no Markdown, no mention works in it."""
-    return escape_mentions(escape_markdown(shown_name(text)))
+    return escaped(shown_name(text))
 
 
 def meter(used: int, limit: int) -> str:
@@ -276,7 +277,7 @@ def _member(user_id: int) -> str:
 def _excerpt(text: str) -> str:
     line = on_one_line(text)
     short = line if len(line) <= EXCERPT else line[: EXCERPT - 1].rstrip() + "…"
-    return escape_mentions(escape_markdown(short))
+    return escaped(short)
 
 
 def _members(usage: ServerUsage, unit: CreditUnit) -> list[str]:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.errors import WordListRefused
-from bot.wordlist import KEPT_LEAST, MASK, WORD_LIMIT, WORDS_LIMIT, Masker, WordList, WordLists, parse_words
+from bot.wordlist import HELD_LIMIT, KEPT_LEAST, MASK, WORD_LIMIT, WORDS_LIMIT, Masker, WordList, WordLists, parse_words
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,23 @@ from bot.wordlist import KEPT_LEAST, MASK, WORD_LIMIT, WORDS_LIMIT, Masker, Word
         ("คนโง่", "เขาเป็นคนโง่มาก"),
         ("바보", "바보 같은"),
         ("c++", "I like c++ a lot"),
+        ("darn", "d\ufe0farn"),
+        ("darn", "da\u3164rn"),
+        ("darn", "dar\u2800n"),
+        ("darn", "darn\U000e0100"),
+        ("darn", "d\u20ddarn"),
+        ("darn", "da\u0489rn"),
+        ("darn", "dar\u1dc4n\ufe20"),
+        ("darn", "d**ar**n"),
+        ("darn", "||d||arn"),
+        ("darn", "da``rn"),
+        ("darn", "so _darn_ hot"),
+        ("darn", "so __darn__ hot"),
+        ("f**k", "F**K!"),
+        ("傻瓜", "傻**瓜**"),
+        ("darn", "这个darn吧"),
+        ("كتاب", "كـــتاب"),
+        ("ספר", "בית־ספר"),
     ],
 )
 def test_a_word_is_found_as_people_read_it(word: str, text: str):
@@ -51,6 +68,7 @@ def test_a_word_is_found_as_people_read_it(word: str, text: str):
         ("नम", "नमस्ते"),
         ("바보", "바보야"),
         ("darn", ""),
+        ("か", "が"),
     ],
 )
 def test_a_part_of_another_word_is_not_that_word(word: str, text: str):
@@ -98,7 +116,14 @@ def test_what_cannot_be_seen_between_pieces_parts_no_word():
     assert masker.feed("x\u200b") + masker.feed("dad") + masker.end() == "x\u200bdad"
 
 
-ALPHABET = "dDarné \u200b\u0301nx.\n"
+def test_what_is_held_back_has_a_bound():
+    masker = Masker(WordList(["darn", "darn it"]))
+    shown = masker.feed("darn") + "".join(masker.feed("\u200b") for _ in range(HELD_LIMIT + 1))
+    assert shown == MASK * 4 + "\u200b" * (len(shown) - 4)
+    assert len(shown) >= HELD_LIMIT
+
+
+ALPHABET = "dDarné \u200b\u0301nx.\n*_"
 
 
 @settings(max_examples=500)

@@ -8,6 +8,7 @@ from typing import Final
 
 import orjson
 
+from bot.answers.history import MemoryKey
 from bot.privacy.values import Held, Kind, Record
 from bot.storage.database import Tx, Value
 
@@ -95,6 +96,16 @@ async def count(tx: Tx, *, before_us: int, guild_id: int) -> int:
         "SELECT COUNT(*) AS count FROM turns WHERE guild_id = ? AND asked_at_us < ?", (guild_id, before_us)
     )
     return int(row["count"]) if row is not None else 0
+
+
+async def length_of(tx: Tx, key: MemoryKey) -> int:
+    """How many characters the turns of a memory hold, with their files."""
+    row = await tx.fetch_one(
+        "SELECT SUM(LENGTH(prompt) + LENGTH(answer) + COALESCE(LENGTH(quoted), 0) + COALESCE(LENGTH(file_text), 0))"
+        " AS length FROM turns WHERE channel_id = ? AND owner = ?",
+        (key.channel_id, key.owner),
+    )
+    return int(row["length"] or 0) if row is not None else 0
 
 
 async def forget_modes(tx: Tx, guild_id: int) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 
 _MARKDOWN: Final = re.compile(r"([\\*_~|`>#\[\]()<])")
 _BULLET: Final = re.compile(r"^(\d*)([-+.])")
-_ADDRESS: Final = re.compile(r"(?i)(https?|www)(?=[:.])")
+_ADDRESS: Final = re.compile(r"(?i)((?:https?|www)(?=[:.])|steam(?=:))")
 _MENTION: Final = re.compile("@")
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _JOINER: Final = "\u200d"

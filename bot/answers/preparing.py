@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import weakref
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
@@ -22,6 +23,7 @@ from bot.delivery.messages import Upload
 from bot.errors import (
     AttachmentRefused,
     NothingToRepeat,
+    Overloaded,
     PromptTooLong,
     WordBlocked,
 )
@@ -42,6 +44,8 @@ PICTURE_ROOM_TOKENS: Final = image_tokens("gpt-4o")
 costs what it costs with gpt-4o; it does not read more for that."""
 TURNS_READ: Final = 200
 """The most turns of a memory that are looked at for one question. The token budget is used up long before."""
+HELD_BYTES: Final = 256_000_000
+"""Of pictures that the open answers show again: a member's three answers can hold 180 MB of them."""
 CARRY_ON: Final = "Continue your last answer exactly where it stopped. Do not repeat any of it and do not introduce it."
 
 
@@ -85,6 +89,7 @@ class Preparation:
         self._counter = counter
         self._attachments = attachments
         self._addresses = addresses
+        self._held_bytes = 0
 
     def model(self, question: Question, guild: GuildSettings = DEFAULTS) -> ChatModel:
         """The model asked for, else the server's, else the operator's, else the first that the server allows.
@@ -103,11 +108,14 @@ class Preparation:
         question = job.question
         recalled = await self._database.read(lambda tx: recall(tx, job))
         guild = recalled.guild
-        if guild.word_list.finds(question.prompt, question.quoted):
+        names = [each.name for each in (*question.images, *([question.file] if question.file is not None else []))]
+        if guild.word_list.finds(question.prompt, question.quoted, *names):
             raise WordBlocked
         wanted = self.model(question, guild)
         guild.check_model(wanted.id)
         attached = await self._read_attached(job, recalled.root)
+        if await asyncio.to_thread(guild.word_list.finds, attached.file_text):  # a long text takes a while to compare
+            raise WordBlocked
         model = (self._catalog.for_images(wanted) or wanted) if attached.images else wanted
         guild.check_model(model.id)
         asked = Asked(
@@ -158,13 +166,32 @@ class Preparation:
         return Attached(
             images=images,
             # What belongs to no message could never be read again: the answer shows it, and so keeps it.
-            uploads=tuple(
-                Upload(name=image.name, content=content, description=f"Picture {number} of the question")
-                for number, (image, (_, content)) in enumerate(zip(images, fetched, strict=True), start=1)
-                if image.message_id is None
+            uploads=self._held(
+                tuple(
+                    Upload(name=image.name, content=content, description=f"Picture {number} of the question")
+                    for number, (image, (_, content)) in enumerate(zip(images, fetched, strict=True), start=1)
+                    if image.message_id is None
+                )
             ),
             file_text=_value(file.result()) if file is not None else known_text,
         )
+
+    def _held(self, uploads: tuple[Upload, ...]) -> tuple[Upload, ...]:
+        """Count what the answer holds until it has ended. One question's pictures are always taken.
+
+        Raises:
+            Overloaded: together with those of other answers they are more than HELD_BYTES.
+        """
+        size = sum(len(upload.content) for upload in uploads)
+        if size and self._held_bytes and self._held_bytes + size > HELD_BYTES:
+            raise Overloaded
+        for upload in uploads:
+            self._held_bytes += len(upload.content)
+            weakref.finalize(upload, self._let_go, len(upload.content)).atexit = False
+        return uploads
+
+    def _let_go(self, size: int) -> None:
+        self._held_bytes -= size
 
     async def _readdressed(self, images: Sequence[AttachmentRef]) -> tuple[AttachmentRef, ...]:
         """The pictures under addresses that work now; one that has none keeps its old one, and is refused when read."""

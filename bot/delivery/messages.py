@@ -27,9 +27,9 @@ class Button:
     disabled: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, weakref_slot=True)
 class Upload:
-    """A file to attach. `description` is its alt text, up to 1,024 characters."""
+    """A file to attach. `description` is its alt text, up to 1,024 characters. Who counts what is held refers to it."""
 
     name: str
     content: bytes

@@ -50,6 +50,11 @@ class Rules:
         if self.needs_age(found) and not self.age_restricted:
             raise AgeRestricted(model)
 
+    def permit_words(self, prompt: str) -> None:
+        """WordBlocked where the server's list has one of its words. What a picture is to leave out may be named."""
+        if self.guild.word_list.finds(prompt):
+            raise WordBlocked
+
     def needs_age(self, model: ImageModel) -> bool:
         """Whether the operator or the server keeps it to age-restricted channels."""
         return model.age_restricted or model.id in self.guild.age_restricted_models
@@ -98,8 +103,7 @@ def choose(asked: Asked, rules: Rules) -> Picture:
     """
     model = rules.pick_model() if asked.model is None else asked.model
     rules.permit(model)
-    if rules.guild.word_list.finds(asked.prompt):  # what is to be left out of a picture may be named
-        raise WordBlocked
+    rules.permit_words(asked.prompt)
     chosen: dict[str, Any] = rules.guild.picture_defaults.chosen
     chosen |= shape_sides(asked.shape)
     chosen |= {name: value for name, value in asdict(asked).items() if name != "shape" and value is not None}

@@ -247,7 +247,7 @@ class Fetcher:
         if _is_web_page(content):
             raise _web_page()
         try:
-            # A GIF is walked block by block: megabytes of tiny blocks are not walked on the loop.
+            # A GIF is walked block by block, up to half a million of them: not on the loop.
             facts = await asyncio.to_thread(image_facts, content)
         except Unreadable as cause:
             # It follows "The picture that came back", which says that it is one.

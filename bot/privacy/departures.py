@@ -18,6 +18,12 @@ async def forget(tx: Tx, guild_id: int) -> bool:
     return await tx.execute("DELETE FROM departures WHERE guild_id = ?", (guild_id,)) == 1
 
 
+async def is_noted(tx: Tx, guild_id: int, *, at_us: int) -> bool:
+    """Whether that departure still counts: the bot has not come back since."""
+    row = await tx.fetch_one("SELECT 1 FROM departures WHERE guild_id = ? AND left_at_us = ?", (guild_id, at_us))
+    return row is not None
+
+
 async def left_before(tx: Tx, us: int) -> list[tuple[int, int]]:
     """The servers whose grace is over, as (guild id, when it was left)."""
     rows = await tx.fetch_all(

@@ -117,8 +117,8 @@ class Housekeeper:
             soon |= (await self._eraser.carry_on(wish)).soon
         servers = await self._forget_servers()
         rows = await self._forget_old()
+        await self.scrub()  # in any case: people forget a memory, or delete an answer, by themselves
         if rows or servers or pending:
-            await self.scrub()
             log.info("forgotten: %d rows that were old, %d servers", rows, servers)
         return Swept(rows=rows, servers=servers, soon=soon)
 
@@ -181,6 +181,8 @@ class Housekeeper:
             last = some[-1]
 
         async def conclude(tx: Tx) -> bool:
+            if not await departures.is_noted(tx, guild_id, at_us=left_us):
+                return False  # it came back meanwhile: what its admins have decided since is theirs
             await guilds.erase_guild(tx, guild_id)
             await allowances.erase_guild(tx, guild_id)
             await books.erase_words_of_scope(tx, guild_id)

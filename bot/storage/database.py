@@ -63,6 +63,9 @@ DEADLINE_S: Final = 10.0
 OPERATION_LIMIT_S: Final = 10.0
 """How long a running operation may hold up the others. Operations only speak to the database, so it is generous."""
 
+STUCK_S: Final = 30.0
+"""A group of writes that takes so long has met a disk that does not answer: SQLite itself waits no longer than 5 s."""
+
 PROGRESS_STEPS: Final = 10_000
 """Instructions of SQLite's between two looks at the clock."""
 
@@ -320,6 +323,7 @@ class Database:
         self._observer = observer
         self._hear = hear
         self._writing: asyncio.Task[None] | None = None
+        self._group_began: float | None = None
         self._writer = writer
         self._reader = reader
         self._write_watch = _Watch()
@@ -442,10 +446,13 @@ class Database:
         """Read a row of a table that is always there.
 
         Raises:
-            StorageError: it could not be read, or not in time; or what was to be written last did not reach the disk.
+            StorageError: it could not be read, or not in time; or what was to be written last did not reach the disk,
+                or has been on its way there for STUCK_S.
         """
         if self._trouble is not None:
             raise StorageFailed(f"it takes no writes: {self._trouble}")
+        if self._group_began is not None and time.monotonic() - self._group_began > STUCK_S:
+            raise StorageFailed("it takes no writes: the disk does not answer")
         await self.read(lambda tx: tx.fetch_one("SELECT MAX(number) FROM schema_version"), timeout_s=timeout_s)
 
     async def write(self, operation: Operation[T], *, timeout_s: float = DEADLINE_S) -> T:
@@ -580,6 +587,7 @@ class Database:
         began = loop.time()
         self._check_sound()
         operations = [waiting.operation for waiting in group]
+        self._group_began = time.monotonic()
         try:
             written = await _in_thread(
                 self._writer, partial(_write_all, watch=self._write_watch, operations=operations)
@@ -587,6 +595,8 @@ class Database:
         except asyncio.CancelledError:
             self._write_watch.abandoned = True
             raise
+        finally:
+            self._group_began = None
         if self._trouble not in LASTING and written.changed:
             self._trouble = None  # something has reached the disk
         self._observer.group_committed(len(group), loop.time() - began)

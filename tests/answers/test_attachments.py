@@ -307,6 +307,13 @@ def test_bytes_after_a_pictures_end_do_no_harm(kind: str, rest: bytes):
     assert image_facts(whole + rest) == ImageFacts(kind=kind, width=5, height=3, size_bytes=len(whole + rest))
 
 
+def test_a_gif_of_nothing_but_tiny_blocks_is_not_walked_to_its_end():
+    begin, empty_extension = b"GIF89a\x01\0\x01\0\0\0\0", b"!\xfe\0"
+    assert image_facts(begin + empty_extension * 200_000 + b";").width == 1
+    with pytest.raises(Unreadable):
+        image_facts(begin + empty_extension * 300_000 + b";")
+
+
 def test_an_animated_gif_is_read_to_its_end_with_all_its_blocks():
     file = BytesIO()
     frames = [Image.effect_noise((40, 30), 90 + number).convert("P") for number in range(3)]

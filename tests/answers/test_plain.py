@@ -1,10 +1,16 @@
 """Rules of people's words inside the bot's sentences."""
 
+import re
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.answers.plain import as_heading, escaped, excerpt
+from cogs.decisions import plain as decided_plain
+from cogs.history import excerpt as listed_excerpt
+from cogs.usage_text import plain as used_plain
 
 
 def test_an_excerpt_is_one_line_cut_with_an_ellipsis():
@@ -22,6 +28,7 @@ def test_an_excerpt_is_one_line_cut_with_an_ellipsis():
         ("[here](x)", r"\[here\]\(x\)"),
         ("<@1> @here", "\\<@\u200b1\\> @\u200bhere"),
         ("http://a.b www.c.d", "http\u200b://a.b www\u200b.c.d"),
+        ("steam://run/1", "steam\u200b://run/1"),
     ],
 )
 def test_nothing_in_it_is_formatted_links_or_mentions(typed: str, shown: str):
@@ -46,3 +53,10 @@ def test_an_excerpt_is_a_bounded_single_line_whatever_was_typed(text: str, limit
     shown = excerpt(text, limit)
     assert len(shown.splitlines()) <= 1
     assert len(shown) <= 3 * limit
+
+
+@pytest.mark.parametrize("shown", [listed_excerpt, decided_plain, used_plain])
+def test_of_two_links_in_a_text_that_others_read_none_hides_its_address(shown: Callable[[str], str]):
+    text = shown("[a](b) [your prize](https://c.example) \u202etxt")
+    assert not re.search(r"(?<!\\)\[|(?<!\\)\]|https:", text)
+    assert "\u202e" not in text

@@ -368,6 +368,16 @@ async def test_a_made_up_button_reaches_no_answer_of_another_place(house: House,
         await house.ended(shown)
 
 
+@pytest.mark.parametrize("action", ["stop", "again", "more", "delete"])
+async def test_a_number_that_no_id_can_have_is_an_unknown_answer(house: House, action: str) -> None:
+    reply = await house.answer_to(await house.dana.slash(house.channel, "ask", prompt="Mine"))
+    made_up = copy.copy(reply)
+    custom_id = f"ask:{action}:{'9' * 20}"
+    made_up.components = with_custom_id(reply.components, custom_id)
+    pressed = await house.dana.click(made_up, custom_id=custom_id, tampered=True)
+    assert "I no longer know this answer" in await told(house, pressed)
+
+
 def with_custom_id(rows: list[dict[str, Any]], custom_id: str) -> list[dict[str, Any]]:
     """A row with one button, like the first of `rows`, that sends `custom_id`."""
     return [{**rows[0], "components": [{**rows[0]["components"][0], "custom_id": custom_id}]}]

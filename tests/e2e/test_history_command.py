@@ -5,6 +5,7 @@ import json
 import pytest
 
 from bot.answers.history import MemoryKey
+from sandbox.discord.cdn import Upload
 from sandbox.discord.messages import Message
 from sandbox.discord.people import Person
 from sandbox.discord.permissions import Permission
@@ -198,3 +199,17 @@ async def test_help_names_every_command_there_is(house: House) -> None:
     for name in ("/ask", "/history show", "/history undo", "/history clear", "/history export", "/history mode"):
         assert name in text
     assert "Ask about this" in text
+
+
+async def test_a_memory_that_is_too_large_to_hold_is_not_read_for_an_export(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert house.bot is not None
+    await ask(house, "What is in it?", file=Upload(name="long.txt", content=b"word " * 30_000))
+    monkeypatch.setattr(house.bot.extensions["cogs.history"], "EXPORTED_LENGTH", 149_999)
+    read: list[object] = []
+    monkeypatch.setattr(house.bot.services.history, "newest_turns", read.append)
+    assert (await command(house, "export")).content.startswith(
+        "That memory is 0.2 MB, more than Discord lets me upload"
+    )
+    assert read == []

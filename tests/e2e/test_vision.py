@@ -6,6 +6,7 @@ import io
 import pytest
 from PIL import Image
 
+from bot.answers import preparing
 from bot.answers.history import MemoryKey
 from sandbox.discord.cdn import Upload
 from sandbox.discord.messages import Message
@@ -211,3 +212,17 @@ async def test_attachments_beyond_what_is_read_are_said(house: House) -> None:
     answer = await house.reply_in(house.channel, question)
     assert "2 more attached than I read: three pictures and one file" in answer.content
     assert len(picture_parts(house.api.requests[-1].body)) == 3
+
+
+async def test_pictures_that_open_answers_hold_have_a_bound(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparing, "HELD_BYTES", 1)
+    held = asyncio.Event()
+    house.api.script(Script("A cat.", gate=held))
+    first = await house.dana.slash(house.channel, "ask", prompt="What is this?", image=picture())
+    await house.discord.wait_until(lambda: house.api.requests)
+    said = await turned_down(house, "And this?", by=house.noam, image=picture())
+    assert said.content == "⚠️ I am at work on as much as I can take. Please try again in a minute."
+    await ask(house, "And without a picture?", by=house.noam)
+    held.set()
+    await house.answer_to(first)
+    await ask(house, "And this now?", by=house.noam, image=picture())

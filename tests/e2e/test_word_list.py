@@ -1,12 +1,14 @@
 """A server's own word list: it refuses what is asked and masks what is answered, here and nowhere else."""
 
 from bot.wordlist import MASK
+from sandbox.discord.cdn import Upload
 from sandbox.minitoolai.script import Script
 from tests.e2e.accounting import charged
 from tests.e2e.conversing import ask, told, turned_down, turns
 from tests.e2e.deciding import ended, is_posted
 from tests.e2e.deciding import told as told_admin
 from tests.e2e.drawing import draw, quick, refused
+from tests.e2e.drawing import told as told_of_picture
 from tests.e2e.house import House
 
 REFUSAL = (
@@ -81,3 +83,22 @@ async def test_a_masked_answer_costs_what_the_api_counted(house: House) -> None:
     entry = await charged(house)
     assert entry.reason == "finished"
     assert entry.completion_tokens == house.api.requests[-1].billed.completion_tokens
+
+
+async def test_a_file_with_a_listed_word_is_refused_by_its_text_and_by_its_name(house: House) -> None:
+    await listed(house, "darn")
+    for upload in (Upload(name="brief.txt", content=b"Oh d**ar**n it"), Upload(name="darn.txt", content=b"Oh well")):
+        assert (await turned_down(house, "Sum it up", file=upload)).content == REFUSAL
+    assert not house.api.requests
+    assert await turns(house) == ()
+
+
+async def test_a_picture_of_before_is_not_drawn_again_once_its_word_is_listed(house: House) -> None:
+    reply = await draw(quick(house), "a darn lighthouse")
+    shaping = await house.dana.click(reply, label="Shape")
+    shapes = await house.discord.wait_until(lambda: next((m for m in shaping.messages if m.components), None))
+    assert shapes is not None
+    await listed(house, "darn")
+    assert await told_of_picture(house, await house.dana.click(reply, label="Again")) == REFUSAL
+    assert await told_of_picture(house, await house.dana.select(shapes, ["wide"])) == REFUSAL
+    assert len(house.api.pictures) == 1

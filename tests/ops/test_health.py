@@ -20,7 +20,7 @@ from bot.ops.health import HEARTBEATS_MISSED, LAG_LIMIT_S, Health, LoopLag, Shar
 from bot.ops.metrics import Metrics
 from bot.settings import Address, Settings
 from bot.storage.database import Database, Tx
-from bot.storage.errors import StorageBusy
+from bot.storage.errors import StorageBusy, StorageFailed
 from tests.storage.gate import Gate
 
 ANYWHERE = Address("127.0.0.1", 0)
@@ -298,6 +298,26 @@ async def test_a_database_that_is_kept_busy_does_not_answer_in_time(tmp_path: Pa
         gate.open()
         await reading
     assert not database.is_writing
+
+
+async def test_a_database_whose_writes_never_arrive_does_not_look_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async with Database.open(f"sqlite:///{tmp_path}/bot.db") as database:
+        gate = Gate()
+
+        async def hold(tx: Tx) -> None:
+            gate.wait()
+
+        writing = asyncio.create_task(database.write(hold))
+        await gate.reached()
+        await database.check(timeout_s=5)
+        monkeypatch.setattr("bot.storage.database.STUCK_S", -1.0)
+        with pytest.raises(StorageFailed, match="does not answer"):
+            await database.check(timeout_s=5)
+        gate.open()
+        await writing
+        await database.check(timeout_s=5)
 
 
 async def test_what_a_transaction_announces_is_told_once_it_is_on_disk_and_only_then(tmp_path: Path):

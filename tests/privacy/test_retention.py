@@ -10,13 +10,14 @@ from typing import Any
 import orjson
 import pytest
 
+from bot.answers import keeping as answers
 from bot.answers.question import Asker, Place, Question
 from bot.credits.policy import BLOCKED
-from bot.guilds import Target
+from bot.guilds import Target, change_settings
 from bot.privacy import departures, export
 from bot.privacy.retention import Limits, days_kept
 from bot.privacy.values import BATCH
-from bot.storage.database import Database
+from bot.storage.database import Database, Tx
 from tests.privacy.archive import CHANNEL, DANA, MARKER, NOAM, SERVER, Archive
 
 OTHER = SERVER + 100
@@ -49,6 +50,16 @@ async def test_what_is_older_than_the_days_goes_and_what_is_younger_stays(archiv
     archive.later(days=179.5)
     await archive.sweep()
     assert await archive.counts("turns", "answers") == [1, 1]
+
+
+async def test_what_somebody_forgot_by_themselves_is_in_no_byte_after_a_run(archive: Archive) -> None:
+    await archive.turn()
+    await archive.housekeeper.scrub()
+    await archive.database.write(lambda tx: tx.execute("DELETE FROM turns"))
+    await archive.database.write(lambda tx: tx.execute("DELETE FROM answers"))
+    await archive.sweep()
+    for path in (archive.path, archive.path.with_name("bot.db-wal")):
+        assert MARKER.encode() not in path.read_bytes()
 
 
 async def test_a_servers_own_days_count_there_alone(archive: Archive) -> None:
@@ -173,6 +184,23 @@ async def test_who_returns_within_the_grace_finds_everything(archive: Archive) -
     archive.later(days=40)
     await archive.sweep()
     assert await archive.counts("turns", "guild_settings", "departures") == [2, 1, 0]
+
+
+async def test_a_server_that_comes_back_while_it_is_being_forgotten_keeps_what_it_decides_then(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await archive.turn()
+    await leave(archive)
+    archive.later(days=31)
+
+    async def come_back(tx: Tx, guild_id: int) -> None:
+        await departures.forget(tx, guild_id)
+        decision = archive.decision()
+        await change_settings(tx, guild_id, lambda now: replace(now, blocked_words=("darn",)), decision)
+
+    monkeypatch.setattr(answers, "forget_modes", come_back)
+    await archive.sweep()
+    assert (await archive.guilds.settings(SERVER)).blocked_words == ("darn",)
 
 
 async def test_the_first_departure_counts(archive: Archive) -> None:
