@@ -3,6 +3,7 @@
 No prompt and no answer is ever passed to a logger. Where a library would do so, its logger is held above that level.
 """
 
+import copy
 import json
 import logging
 import re
@@ -29,6 +30,8 @@ _LIBRARY_LEVELS: Final = {
     # A line for each request; the metrics count them.
     "aiohttp.access": logging.WARNING,
 }
+
+_RECONNECTING: Final = frozenset({"discord.client", "discord.shard"})
 
 _INTERACTION_TOKEN: Final = re.compile(r"(/(?:webhooks|interactions)/\d+/)[^/?\s\"']+")
 """Who has an interaction's token can answer in the bot's name; libraries name such addresses in their warnings."""
@@ -66,6 +69,21 @@ def configure(*, level: LogLevel, fmt: LogFormat, secrets: Iterable[str] = (), s
 
 class _Handler(logging.StreamHandler[TextIO]):
     """Ours, told apart from what others (pytest, say) hang on the root logger."""
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        return super().handle(_calmed(record))
+
+
+def _calmed(record: logging.LogRecord) -> logging.LogRecord:
+    """discord.py calls it an error, with a traceback, when it connects anew after a lost connection: that is weather."""
+    if record.name not in _RECONNECTING or not str(record.msg).startswith("Attempting a reconnect"):
+        return record
+    calm = copy.copy(record)
+    kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else "unknown"
+    calm.msg, calm.args = f"{record.getMessage()} ({kind})", ()
+    calm.levelno, calm.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
+    calm.exc_info = calm.exc_text = None
+    return calm
 
 
 class Scrubber:
