@@ -75,7 +75,7 @@ class _Handler(logging.StreamHandler[TextIO]):
 
 
 def _calmed(record: logging.LogRecord) -> logging.LogRecord:
-    """discord.py calls it an error, with a traceback, when it connects anew after a lost connection: that is weather."""
+    """To discord.py a lost connection that it makes anew is an error, with a traceback. It is weather."""
     if record.name not in _RECONNECTING or not str(record.msg).startswith("Attempting a reconnect"):
         return record
     calm = copy.copy(record)
