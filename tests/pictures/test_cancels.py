@@ -27,6 +27,8 @@ def test_what_is_remembered_has_a_bound():
     cancels = Cancels()
     for _ in range(FREE):
         cancels.note(DANA, 0.0)
+    with pytest.raises(TooFast):
+        cancels.check(DANA, 2.0)
     for user_id in range(NOAM, NOAM + REMEMBERED):
         cancels.note(user_id, 1.0)
     cancels.check(DANA, 2.0)
