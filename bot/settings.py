@@ -489,8 +489,8 @@ VARIABLES: Final[tuple[Variable, ...]] = (
         parse=_whole(0, 1_000),
         default="12",
         unit="questions a minute",
-        help="How fast one member may ask, after a few at once; whoever is faster is told how long to wait. 0: no "
-        "bound.",
+        help="How fast one member may ask, and order pictures, after a few at once; whoever is faster is told how long "
+        "to wait, as is who cancels ten orders an hour that are being drawn. 0: no bound.",
     ),
     Variable(
         name="PICTURE_ORDERS_PER_MEMBER",

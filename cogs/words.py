@@ -268,7 +268,7 @@ _SENTENCES: Final[dict[type[BaseException], str | Callable[[Any], str]]] = {
         f"⚠️ {'An answer is' if e.limit == 1 else f'{e.limit} answers are'} being written for you already. "
         "Please wait for the end of one, or stop it, and ask again."
     ),
-    errors.TooFast: lambda e: f"⚠️ That was quick. Please wait {_seconds(e.retry_after_s)} before you ask again.",
+    errors.TooFast: lambda e: f"⚠️ That was quick. Please wait {_minutes(e.retry_after_s)} before you ask again.",
     errors.Restarting: "⚠️ I am being restarted. Please try again in a minute.",
     StorageDamaged: (
         "🛑 My memory is damaged, so I take nothing new until my operator has mended it. Nothing was charged."

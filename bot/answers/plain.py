@@ -4,9 +4,13 @@ import re
 import unicodedata
 from typing import Final
 
+import regex
+
 _MARKDOWN: Final = re.compile(r"([\\*_~|`>#\[\]()<])")
 _BULLET: Final = re.compile(r"^(\d*)([-+.])")
 _ADDRESS: Final = re.compile(r"(?i)((?:https?|www)(?=[:.])|steam(?=:))")
+_PILED: Final = regex.compile(r"(\p{M}{4})\p{M}+")
+"""More marks than any script puts on one letter: they would stand in other people's lines."""
 _MENTION: Final = re.compile("@")
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _JOINER: Final = "\u200d"
@@ -23,7 +27,7 @@ def excerpt(text: str, limit: int) -> str:
 
 def one_line(text: str, limit: int) -> str:
     """The same as it was written, for where no Markdown is read."""
-    line = " ".join(text.split())
+    line = _PILED.sub(r"\1", " ".join(text.split()))
     seen = "".join(one for one in line if one == _JOINER or unicodedata.category(one) not in _UNSEEN)
     return seen if len(seen) <= limit else seen[: limit - 1].rstrip() + "…"
 

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import time
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
 from bot import arrivals
 from bot.answers.journey import Words
+from bot.answers.pace import Pace
 from bot.answers.question import Asker, Place
 from bot.catalog import Catalog, ImageModel
 from bot.credits.ledger import Ledger
@@ -15,6 +17,7 @@ from bot.credits.values import HoldRequest
 from bot.errors import LineFull, NothingToRepeat, NotPermitted, RequestEnded, Restarting, TooLate
 from bot.money import NanoDollars
 from bot.pictures import orders
+from bot.pictures.cancels import Cancels
 from bot.pictures.estimates import Estimates
 from bot.pictures.line import InLine, next_up
 from bot.pictures.orders import Drawing, Ending, Stored
@@ -71,6 +74,8 @@ class Pictures:
         self._runner = runner
         self._arriving: dict[int, InLine] = {}
         self._taking: set[asyncio.Task[None]] = set()
+        self._pace = Pace(settings.questions_per_minute)
+        self._cancels = Cancels()
         self._resumed = False
         self._closing = False
 
@@ -92,10 +97,15 @@ class Pictures:
         Raises:
             UnknownModel: the catalogue has no such model.
             LineFull: as many orders as configured wait.
+            TooFast: it comes too soon after those before, or after too many that were cancelled.
             Restarting: the bot is stopping.
         """
         self._catalog.image_model(model)
         self._check_line(InLine(_NEWEST, asker.id, place.scope_id))
+        now = time.monotonic()
+        if self._settings.questions_per_minute:  # 0: the operator wants no such bounds
+            self._cancels.check(asker.id, now)
+        self._pace.enter(asker.id, now)
 
     async def order(self, order: Order, words: Words) -> None:
         """Hold the price of all its pictures, write the order down, and see to it from here on: its message is shown
@@ -104,7 +114,7 @@ class Pictures:
         The same interaction twice is one order. Who is cancelled meanwhile has ordered all the same.
 
         Raises:
-            UnknownModel, LineFull, Restarting: as `check`.
+            UnknownModel, LineFull, Restarting: as `check`, since others may have come meanwhile.
             CreditsError: the asker, the server or the bot cannot pay for it.
             StorageError: nothing was held.
         """
@@ -189,6 +199,7 @@ class Pictures:
             if (await self.stored(order_id, by=by, at=at)).state == "cancelled":
                 return
             raise TooLate
+        self._note_cancelled(stored, by)
         if self._runner.knows(order_id):
             self._runner.drop(order_id, words=ENDINGS["cancelled"])
         else:  # it was left to the next start, since the database did not take its state
@@ -228,8 +239,15 @@ class Pictures:
 
         if not await self._database.write(forget):
             raise TooLate
+        self._note_cancelled(stored, by)
         self._runner.drop(order_id, words=None)
         return stored.messages
+
+    def _note_cancelled(self, stored: Stored, by: int) -> None:
+        """`stored` is from before its end. What was in line has cost nobody anything."""
+        under_way = any(line.order_id == stored.order.id for line in self._runner.running)
+        if stored.is_going and under_way and by == stored.order.asker.id:
+            self._cancels.note(by, time.monotonic())
 
     async def _end_now(self, tx: Tx, *, order_id: int, ending: Ending) -> bool:
         return await orders.end(tx, order_id, ending, at=self._tools.moment(), uploading=False)

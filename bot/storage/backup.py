@@ -5,9 +5,11 @@ database as it was at one moment, however long copying takes. The copy is one fi
 appears under its name only when it is whole, checked, and on disk.
 """
 
+import glob
 import os
 import secrets
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -25,6 +27,8 @@ PAGES: Final = 1_024
 """Copied between two looks at whether somebody presses Ctrl-C."""
 Thoroughness = Literal["quick_check", "integrity_check"]
 
+LEFT_S: Final = 24 * 3_600.0
+"""A copy that was last written so long ago is nobody's any more."""
 SIDES: Final = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database. A journal that lies beside another database than its own would ruin it."""
 
@@ -92,6 +96,7 @@ def _own_files(database: Path) -> set[Path]:
 @contextmanager
 def _partial(file: Path) -> Iterator[Path]:
     """An empty file beside `file`, its owner's alone; gone at the end, unless it was renamed."""
+    _clear_leftovers(file)
     partial = file.with_name(f".{file.name}.{secrets.token_hex(4)}.partial")
     os.close(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     try:
@@ -99,6 +104,14 @@ def _partial(file: Path) -> Iterator[Path]:
     finally:
         for side in ("", *SIDES):
             partial.with_name(partial.name + side).unlink(missing_ok=True)
+
+
+def _clear_leftovers(file: Path) -> None:
+    """What copies that were killed have left: people's questions, where nobody would look for them."""
+    for left in file.parent.glob(f".{glob.escape(file.name)}.*.partial*"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > LEFT_S:
+                left.unlink()
 
 
 def _copy(source: Path, target: Path, *, migrations: Path | None = None, check: Thoroughness = "quick_check") -> int:

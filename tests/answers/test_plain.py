@@ -39,6 +39,10 @@ def test_characters_that_cannot_be_seen_or_turn_the_line_around_are_left_out():
     assert excerpt("a\u202eb\u200bc\x00d", 50) == "abcd"
 
 
+def test_marks_pile_up_no_higher_than_letters_need():
+    assert excerpt("a" + "\u0301" * 4_000 + "b שָׁ", 50) == "a" + "\u0301" * 4 + "b שָׁ"
+
+
 def test_an_emoji_of_several_stays_one():
     assert excerpt("👩\u200d👧", 50) == "👩\u200d👧"
 

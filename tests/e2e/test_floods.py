@@ -2,8 +2,13 @@
 
 import asyncio
 
+import pytest
+
+from bot.pictures import cancels
 from sandbox.minitoolai.script import Script
 from tests.e2e.conversing import ask, told
+from tests.e2e.drawing import draw, quick, refused, under_way
+from tests.e2e.drawing import told as told_of_picture
 from tests.e2e.house import House, replies
 
 
@@ -48,3 +53,29 @@ async def test_a_member_has_so_many_answers_at_once_and_others_theirs(empty_hous
         gate.set()
         for one in open_ones:
             await house.answer_to(one)
+
+
+async def test_a_flood_of_orders_is_told_how_long_to_wait(empty_house: House) -> None:
+    house = empty_house
+    async with house.running(QUESTIONS_PER_MINUTE="1"):
+        reply = await draw(quick(house))
+        assert (await refused(house)).startswith("⚠️ That was quick. Please wait ")
+        again = await house.dana.click(reply, label="Again")
+        assert (await told_of_picture(house, again)).startswith("⚠️ That was quick. Please wait ")
+        await draw(house, by=house.noam)
+    assert len(house.api.pictures) == 2
+
+
+async def test_who_cancels_again_and_again_what_the_api_draws_already_has_to_wait(
+    empty_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = empty_house
+    monkeypatch.setattr(cancels, "FREE", 2)
+    async with house.running(QUESTIONS_PER_MINUTE="1000"):
+        for label in ("Cancel", "Cancel"):
+            reply = await under_way(house)
+            await house.discord.wait_until(lambda: house.api.pictures)
+            await house.dana.click(reply, label=label)
+            await house.discord.wait_until(lambda reply=reply: "⏹️ Cancelled." in reply.content)
+        assert (await refused(house)).startswith("⚠️ That was quick. Please wait 60 minutes")
+        await under_way(house, by=house.noam)

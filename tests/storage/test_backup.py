@@ -1,6 +1,7 @@
 """Backups of a database that is in use, and the way back from them."""
 
 import asyncio
+import os
 import sqlite3
 import stat
 import subprocess
@@ -334,3 +335,14 @@ def test_the_commands_say_what_they_did_and_need_neither_token_nor_key(path: Pat
 def test_what_cannot_be_done_is_one_sentence(path: Path, file: Path):
     refused = run(path, "restore", str(file))
     assert (refused.code, refused.out, refused.err) == (1, "", f"there is no file {file}\n")
+
+
+def test_what_a_killed_copy_has_left_goes_with_the_next_and_a_running_ones_stays(path: Path, file: Path) -> None:
+    filled(path, "one")
+    left, side, running = (file.with_name(f".monday.db.{name}") for name in ("1.partial", "1.partial-wal", "2.partial"))
+    for each in (left, side, running):
+        each.write_text("people's questions")
+    for each in (left, side):
+        os.utime(each, (0, 0))
+    back_up(path, file)
+    assert sorted(each.name for each in file.parent.iterdir()) == [".monday.db.2.partial", "monday.db"]
