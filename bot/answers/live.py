@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final, Self
 
-from bot.answers.markdown import Pages
+from bot.answers.markdown import Pages, harmless
 from bot.delivery.messages import CONTENT_LIMIT, Button, Outgoing, Sent, Surface, Upload, Urgency, utf16_length
 from bot.errors import DeliveryError, DeliveryForbidden, DeliveryRefused, DeliveryUnavailable, MessageGone
 
@@ -334,8 +334,8 @@ class Live:
         closed = self._pages.closed
         full = number < len(closed)
         if full and number < self._most - 1:
-            return Outgoing(content=closed[number])
-        text = closed[number] if full else self._open
+            return Outgoing(content=harmless(closed[number]))
+        text = harmless(closed[number] if full else self._open)
         saying = WRITING_MORE if self._total() > self._most else self._note or WRITING
         return Outgoing(content=_compose(text, f"-# ✍️ {saying}"), buttons=(self._stop,))
 
@@ -450,7 +450,7 @@ class Live:
     def _final_pages(self, *, torn: bool = False) -> list[str]:
         self._feed()
         last = self._pages.open(final=True, torn=torn)
-        return [*self._pages.closed, *([last] if last else [])]
+        return [harmless(page) for page in (*self._pages.closed, *([last] if last else []))]
 
     def _overflows(self) -> bool:
         return len(self._final_pages()) > self._most

@@ -105,6 +105,23 @@ def test_the_first_words_are_written_at_once_with_mark_and_stop() -> None:
     run(main())
 
 
+def test_what_a_model_is_made_to_write_hides_no_address_while_it_grows_nor_afterwards() -> None:
+    surface = FakeSurface()
+    shown = "See discord.com <https://elsewhere.example> now.\n-#\u200bnot charged"
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.add("See [discord.com](https://elsewhere.example) now.\n-# not charged\nBye. ")
+            await until_quiet()
+            assert surface.contents[0].startswith(
+                "See discord.com <https://elsewhere.example> now.\n-#\u200bnot charged"
+            )
+            await finish(live)
+
+    run(main())
+    assert surface.contents == [f"{shown}\nBye.\n-# model"]
+
+
 @pytest.mark.parametrize(("torn", "content"), [(False, "One **two\n-# model"), (True, "One **two**\n-# model")])
 def test_marks_are_closed_at_the_end_of_an_answer_that_broke_off(torn: bool, content: str) -> None:
     surface = FakeSurface()

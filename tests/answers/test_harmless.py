@@ -1,0 +1,73 @@
+"""Links in answers say where they lead, and small print is the bot's own."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.answers.markdown import harmless
+from bot.delivery.messages import utf16_length
+
+EVIL = "https://elsewhere.example/login"
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        (f"See [discord.com]({EVIL}).", f"See discord.com <{EVIL}>."),
+        (f"[https://discord.com]({EVIL})", f"https://discord.com <{EVIL}>"),
+        (f"**[a [b] c]({EVIL})**", f"**a [b] c <{EVIL}>**"),
+        (f"![a cat]({EVIL})", f"a cat <{EVIL}>"),
+        (f"[words](<{EVIL}>)", f"words <{EVIL}>"),
+        (f'[words]({EVIL} "a title")', f"words <{EVIL}>"),
+        (f"[{EVIL}]({EVIL})", f"<{EVIL}>"),
+        (f"[]({EVIL})", f"<{EVIL}>"),
+        ("[Foo](https://en.example/Foo_(bar))", "Foo <https://en.example/Foo_(bar)>"),
+        ("[open](steam://run/1)", "open <steam://run/1>"),
+        (f"- [x] done\n- [one]({EVIL}) and [two]({EVIL}?2)", f"- [x] done\n- one <{EVIL}> and two <{EVIL}?2>"),
+    ],
+)
+def test_a_masked_link_shows_its_address(written: str, shown: str) -> None:
+    assert harmless(written) == shown
+
+
+@pytest.mark.parametrize(
+    "code",
+    [f"`[a]({EVIL})`", f"``b ` [a]({EVIL})``", f"```md\n[a]({EVIL})\n```", f"> ```\n> [a]({EVIL})\n> ```"],
+)
+def test_code_stays_as_it_is_written(code: str) -> None:
+    assert harmless(f"Like so: \n{code}\nand [b]({EVIL})") == f"Like so: \n{code}\nand b <{EVIL}>"
+
+
+@pytest.mark.parametrize("text", ["f[i](x)", "[a](#below)", "[a](page.html)", "[1] (https://a.example)", "a ](b"])
+def test_what_is_no_link_to_discord_stays_as_it_is(text: str) -> None:
+    assert harmless(text) == text
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        f"[{'long words ' * 60}]({EVIL})",
+        f"[words]({EVIL}/{'x' * 600})",
+        f"[two\nlines]({EVIL})",
+        f"[words](\n{EVIL})",
+        f"[[[[deep]]]]({EVIL})",
+        f"[a\\]({EVIL})",
+    ],
+)
+def test_what_is_too_odd_to_be_read_is_parted_so_that_it_is_no_link(odd: str) -> None:
+    assert harmless(odd) == odd.replace("](", "] ")
+
+
+PIECES = ["[", "]", "(", ")", "](", "a:", EVIL, "`", "\n", " ", "<", ">", "\\", "!", "b", "-# "]
+
+
+@given(st.lists(st.sampled_from(PIECES)).map("".join))
+def test_outside_of_code_nothing_harmful_is_left_and_no_page_grows(page: str) -> None:
+    shown = harmless(page)
+    assert utf16_length(shown) <= utf16_length(page)
+    if "`" not in page:
+        assert re.search(r"\]\(\s*<?\s*[A-Za-z][\w+.-]*:", shown) is None
+        assert re.search(r"^[ \t]*-# ", shown, re.MULTILINE) is None
+    assert harmless(shown) == shown
