@@ -205,6 +205,11 @@ def test_a_moment_lies_in_its_period_and_periods_touch(period: Period, now: date
     assert period != "week" or first.weekday() == 0 or zone == "Pacific/Apia"
 
 
+@pytest.mark.parametrize("day", [date(2018, 11, 3), date(2018, 11, 4)])  # the second begins at one o'clock
+def test_a_day_begins_at_an_instant_of_utc_whatever_the_zone_of_the_machine(day: date):
+    assert day_start(day, ZoneInfo("America/Sao_Paulo")).tzinfo is UTC
+
+
 def test_once_has_neither_beginning_nor_end():
     assert period_bounds("once", datetime(2026, 1, 1, tzinfo=UTC), ZoneInfo("UTC")) == (None, None)
 
@@ -228,17 +233,25 @@ def operator(**variables: str) -> OperatorLimits:
 def test_the_operators_allowances_come_from_the_environment_in_credits():
     assert operator().member == a_day(100_000_000)
     found = operator(
-        CREDIT_USD="0.01", DEFAULT_ALLOWANCE="1,000.5 / Week", DM_ALLOWANCE="none", BOT_MONTHLY_CEILING_USD="12.5"
+        CREDIT_USD="0.01",
+        DEFAULT_ALLOWANCE="1,000.5 / Week",
+        DM_ALLOWANCE="none",
+        BOT_MONTHLY_CEILING_USD="12.5",
+        SERVER_MONTHLY_CEILING_USD="5",
     )
     assert found == OperatorLimits(
-        member=a_day(10_005_000_000, "week"), direct=BLOCKED, bot_ceiling_nano=NanoDollars(12_500_000_000)
+        member=a_day(10_005_000_000, "week"),
+        direct=BLOCKED,
+        bot_ceiling_nano=NanoDollars(12_500_000_000),
+        server_ceiling_nano=NanoDollars(5_000_000_000),
     )
 
 
+@pytest.mark.parametrize("name", ["DEFAULT_ALLOWANCE", "DM_ALLOWANCE"])
 @pytest.mark.parametrize("text", ["0/day", "0.0000001/day", "9999999999999/once", "1.2.3/day"])
-def test_an_allowance_of_the_operator_that_cannot_be_given_is_named(text: str):
-    with pytest.raises(SettingsError, match="DM_ALLOWANCE"):
-        operator(DM_ALLOWANCE=text)
+def test_an_allowance_of_the_operator_that_cannot_be_given_is_named(name: str, text: str):
+    with pytest.raises(SettingsError, match=f"^{name}: "):
+        operator(**{name: text})
 
 
 @pytest.mark.parametrize(
