@@ -8,17 +8,23 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from bot.credits import allowances as allowances_module
 from bot.credits import ledger as ledger_module
+from bot.credits.allowances import AllowanceChange, SetAllowance
 from bot.credits.ledger import end
 from bot.credits.policy import BLOCKED, DIRECT_SCOPE, UNLIMITED
-from bot.credits.values import HoldRequest
+from bot.credits.values import Entry, HoldRequest, from_us, to_us
 from bot.errors import AmountWrong, CeilingReached, CreditsRefused, MemberBlocked, NothingToRemove, RequestEnded
 from bot.guilds import SERVER_DEFAULT, Target
-from bot.money import AMOUNT_LIMIT, NanoDollars
+from bot.money import AMOUNT_LIMIT, NO_MONEY, NanoDollars
 from bot.storage.database import Tx
+from bot.storage.errors import StorageBusy, StorageFailed
 from tests.credits.books import ANN, BEN, NOW, SERVER, Books, a_day, consumed, limits, request
 from tests.storage import gate as storage
+from tests.storage.disks import fold_journal, no_file_grows_beyond
 
 
 async def refusal(books: Books, wanted: HoldRequest) -> CreditsRefused:
@@ -153,6 +159,38 @@ async def test_who_is_cancelled_while_settling_has_settled(books: Books, started
     assert await books.left() == (880, 0)
 
 
+async def refuse_ends(books: Books) -> None:
+    """From now on the database does not let a hold go."""
+    stuck = "CREATE TRIGGER stuck BEFORE DELETE ON holds BEGIN SELECT RAISE(ABORT, 'stuck'); END"
+    await books.database.write(lambda tx: tx.execute(stuck))
+
+
+async def test_who_is_cancelled_while_holding_hears_of_that_and_not_of_a_database_that_fails(books: Books):
+    await refuse_ends(books)
+    await cancelled(books, books.ledger.hold(request(1, 300)), started=True)
+    assert (await books.checked()).open_holds == 1
+
+
+async def test_who_is_cancelled_while_holding_on_a_full_disk_hears_of_that_alone(books: Books):
+    fold_journal(books.database.path)
+    with no_file_grows_beyond(1), pytest.raises(StorageFailed):  # which the gates heard: they shared the transaction
+        await cancelled(books, books.ledger.hold(request(1, 300)), started=True)
+    checked = await books.checked()
+    assert (checked.open_holds, checked.entries) == (0, 0)
+
+
+async def test_who_is_cancelled_while_settling_hears_of_that_and_not_of_a_database_that_fails(books: Books):
+    await books.ledger.hold(request(1, 300))
+    await refuse_ends(books)
+    await cancelled(books, books.ledger.end(1, "finished", consumed(120), at=NOW), started=False)
+    assert (await books.checked()).open_holds == 1
+
+
+async def test_who_is_cancelled_while_ending_what_was_never_held_hears_of_that_alone(books: Books):
+    await cancelled(books, books.ledger.end(1, "finished", consumed(120), at=NOW), started=False)
+    assert (await books.checked()).entries == 0
+
+
 async def test_what_was_never_held_cannot_end(books: Books):
     with pytest.raises(LookupError):
         await books.ledger.end(1, "finished", consumed(5), at=NOW)
@@ -200,6 +238,28 @@ async def test_grants_survive_the_period_and_the_allowance_comes_anew(books: Boo
     await books.ledger.hold(request(1, 1_200))
     await books.ledger.end(1, "finished", consumed(1_200), at=NOW)
     assert await books.left(at=NOW + timedelta(days=1)) == (1_000, 300)
+
+
+async def test_what_a_user_paid_is_what_the_allowance_and_the_grants_paid(books: Books):
+    await books.grant(500)
+    await books.ledger.hold(request(1, 1_200))
+    assert (await books.ledger.end(1, "finished", consumed(1_050), at=NOW)).entry.user_nano == 1_050
+
+
+async def test_what_is_used_is_told_in_whole_per_cent_rounded_down(books: Books):
+    hold = await books.ledger.hold(request(1, 300))
+    await books.ledger.end(1, "finished", consumed(129), at=NOW)
+    standing = await books.ledger.standing(SERVER, ANN, (), at=NOW)
+    assert (hold.used_percent_after(NanoDollars(129)), standing.used_percent) == (12, 12)
+    assert (await books.ledger.hold(request(2, 661))).standing.used_percent == 79, "no notice before 80"
+
+
+async def test_within_the_allowance_nothing_is_over_it(books: Books):
+    standing = await books.ledger.standing(SERVER, ANN, (), at=NOW)
+    assert standing.over_nano == 0
+    assert (await books.ledger.hold(request(1, 1_000))).standing.over_nano == 0
+    await books.allow(UNLIMITED)
+    assert (await books.ledger.standing(SERVER, ANN, (), at=NOW)).over_nano == 0
 
 
 async def test_a_request_counts_in_the_period_in_which_it_was_asked(books: Books):
@@ -253,6 +313,7 @@ async def test_who_is_blocked_is_refused_in_spite_of_grants(books: Books):
     assert (raised.value.source, raised.value.scope_id) == ("member", SERVER)
     standing = await books.ledger.standing(SERVER, ANN, (), at=NOW)
     assert (standing.room_nano, standing.left_nano, standing.grants_left_nano) == (0, 0, 500)
+    assert standing.used_percent is None
     assert (await books.ledger.hold(request(2, 1, user_id=BEN))).amount_nano == 1
 
 
@@ -261,7 +322,7 @@ async def test_unlimited_has_no_end_and_is_written_down_all_the_same(books: Book
     hold = await books.ledger.hold(request(1, 10**12))
     ended = await books.ledger.end(1, "finished", consumed(10**12), at=NOW)
     assert ended.entry.from_allowance_nano == 10**12
-    assert hold.used_percent_after(ended) is None
+    assert hold.used_percent_after(ended.entry.user_nano) is None
     standing = await books.ledger.standing(SERVER, ANN, (), at=NOW)
     assert (standing.limit_nano, standing.left_nano, standing.room_nano) == (None, None, None)
 
@@ -391,6 +452,30 @@ async def test_a_hold_whose_job_goes_on_after_a_restart_is_adopted(books: Books)
     assert (await alive.end(1, "finished", consumed(100, images=1), at=NOW)).entry.user_nano == 100
 
 
+async def test_open_holds_are_counted_whichever_run_made_them(books: Books):
+    await books.as_run("dead").hold(request(1))
+    await books.ledger.hold(request(2))
+    await books.ledger.hold(request(3))
+    await books.ledger.end(3, "unsent", at=NOW)
+    assert await books.ledger.open_holds(timeout_s=5) == 2
+
+
+async def test_who_counts_open_holds_waits_no_longer_than_was_said(books: Books):
+    gate = storage.Gate()
+
+    async def occupy(_: Tx) -> None:
+        gate.wait()
+
+    reading = asyncio.create_task(books.database.read(occupy))
+    await gate.reached()
+    counting = asyncio.create_task(books.ledger.open_holds(timeout_s=0.01))
+    await asyncio.wait([counting], timeout=2)
+    gate.open()
+    await reading
+    with pytest.raises(StorageBusy):
+        await counting
+
+
 async def test_a_grant_made_twice_counts_once(books: Books):
     decision = books.decision("for the quiz")
     first = await books.ledger.grant(SERVER, ANN, NanoDollars(500), decision)
@@ -423,6 +508,41 @@ async def test_a_correction_takes_only_what_is_neither_spent_nor_held(books: Boo
     assert not (await books.checked()).differences
 
 
+async def test_a_single_nano_dollar_can_be_given_and_taken_back(books: Books):
+    await books.grant(1)
+    corrected = await books.ledger.correct(SERVER, ANN, NanoDollars(1), books.decision())
+    assert (corrected.before_nano, corrected.after_nano) == (1, 0)
+
+
+async def test_an_entry_of_a_grant_has_who_gave_what_when_and_why(books: Books):
+    decision = books.decision("for the quiz")
+    await books.ledger.grant(SERVER, ANN, NanoDollars(500), decision)
+    await books.ledger.correct(SERVER, ANN, NanoDollars(40), books.decision("a slip"))
+    granted, corrected = [entry async for entry in books.reports.entries()]
+    assert granted == Entry(
+        key=decision.key,
+        entry_kind="grant",
+        scope_id=SERVER,
+        user_id=ANN,
+        asked_at=decision.at,
+        written_at=decision.at,
+        kind=None,
+        model=None,
+        reason="for the quiz",
+        held_nano=NO_MONEY,
+        from_allowance_nano=NO_MONEY,
+        from_grant_nano=NO_MONEY,
+        granted_nano=NanoDollars(500),
+        provider_nano=NO_MONEY,
+        estimated=False,
+        prompt_tokens=0,
+        completion_tokens=0,
+        images=0,
+        by_id=decision.by,
+    )
+    assert (corrected.entry_kind, corrected.granted_nano, corrected.reason) == ("correction", -40, "a slip")
+
+
 @pytest.mark.parametrize("amount", [0, -5])
 async def test_a_grant_or_correction_of_nothing_or_less_is_a_mistake_of_ours(books: Books, amount: int):
     with pytest.raises(ValueError):
@@ -447,6 +567,17 @@ def test_a_request_that_makes_no_sense_is_refused_at_birth(changes: dict[str, ob
         request(1, **changes)
 
 
+def test_a_request_may_cost_as_much_as_an_allowance_may_be():
+    dearest = request(1, 0, fixed_nano=NanoDollars(AMOUNT_LIMIT - 6), unit_nano=NanoDollars(2), units_wanted=3)
+    assert dearest.cost(3) == AMOUNT_LIMIT
+
+
+@given(st.datetimes(timezones=st.timezones()))
+def test_a_time_is_kept_to_the_microsecond_in_whatever_year(at: datetime):
+    assert from_us(to_us(at)) == at
+    assert from_us(to_us(at)).tzinfo is UTC
+
+
 async def test_a_rule_is_set_replaced_and_removed_and_each_step_is_logged(books: Books):
     set_ = await books.allowances.set(SERVER, SERVER_DEFAULT, a_day(5), books.decision("start"))
     replaced = await books.allowances.set(SERVER, SERVER_DEFAULT, UNLIMITED, books.decision("party"))
@@ -460,6 +591,7 @@ async def test_a_rule_is_set_replaced_and_removed_and_each_step_is_logged(books:
         ("5/day", "unlimited", "party"),
         (None, "5/day", "start"),
     ]
+    assert {(one.scope_id, one.action, one.target) for one in log} == {(SERVER, "allowance", SERVER_DEFAULT)}
     with pytest.raises(NothingToRemove):
         await books.allowances.remove(SERVER, SERVER_DEFAULT, books.decision())
 
@@ -474,6 +606,17 @@ async def test_a_decision_made_twice_is_carried_out_and_logged_once(books: Books
     assert len(await books.guilds.log(SERVER)) == 2
 
 
+async def test_a_decision_made_twice_is_answered_with_what_is_set_now(books: Books):
+    setting, removal = books.decision(), books.decision()
+    await books.allowances.set(SERVER, SERVER_DEFAULT, a_day(5), setting)
+    await books.allowances.remove(SERVER, SERVER_DEFAULT, removal)
+    await books.allow(a_day(7))
+    now = AllowanceChange(first=False, before=a_day(7), after=a_day(7))
+    assert await books.allowances.set(SERVER, SERVER_DEFAULT, a_day(5), setting) == now
+    assert await books.allowances.remove(SERVER, SERVER_DEFAULT, removal) == now
+    assert [one.allowance for one in await books.allowances.page(SERVER, limit=4)] == [a_day(7)]
+
+
 async def test_rules_and_log_are_read_page_by_page(books: Books):
     targets = [SERVER_DEFAULT, *map(Target.member, (5, 6, 7)), *map(Target.role, (3, 9))]
     for target in reversed(targets):
@@ -486,7 +629,22 @@ async def test_rules_and_log_are_read_page_by_page(books: Books):
     newest = await books.guilds.log(SERVER, limit=4)
     rest = await books.guilds.log(SERVER, before=newest[-1].decision.key, limit=4)
     assert [one.target for one in (*newest, *rest)] == targets
-    assert await books.allowances.page(SERVER + 1) == ()
+    assert await books.allowances.page(SERVER + 1, limit=4) == ()
+
+
+async def test_a_rule_is_read_with_who_set_it_and_when(books: Books):
+    decision = books.decision()
+    await books.allowances.set(SERVER, Target.role(3), a_day(5), decision)
+    assert await books.allowances.page(SERVER, limit=4) == (
+        SetAllowance(target=Target.role(3), allowance=a_day(5), set_by=decision.by, set_at=decision.at),
+    )
+
+
+async def test_no_page_is_longer_than_the_limit_of_all_pages(books: Books, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(allowances_module, "PAGE_LIMIT", 2)
+    for role_id in (1, 2, 3):
+        await books.allow(a_day(5), Target.role(role_id))
+    assert len(await books.allowances.page(SERVER, limit=4)) == 2
 
 
 async def test_what_one_server_decides_holds_in_no_other(books: Books):
