@@ -6,6 +6,7 @@ import io
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,16 @@ async def test_a_difference_makes_the_exit_code_1(database: Database, books: Boo
     ran = await run(url, "check")
     assert ran.code == 1
     assert ran.out.splitlines()[0] == f"account {SERVER}/{ANN}, spent_nano: 5 nano-dollars too much"
+
+
+@pytest.mark.parametrize(
+    "at", [datetime(2027, 1, 1, tzinfo=UTC), datetime(2026, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)]
+)
+async def test_requests_at_the_edges_of_a_month_count_in_it(books: Books, at: datetime):
+    for key in (1, 2):
+        await books.ledger.hold(request(key, at=at))
+    await books.ledger.end(1, "cut", consumed(50), at=at)
+    assert (await books.checked()).differences == ()
 
 
 async def test_an_empty_ledger_is_right(books: Books):

@@ -15,7 +15,7 @@ from bot.credits import allowances as allowances_module
 from bot.credits import ledger as ledger_module
 from bot.credits.allowances import AllowanceChange, SetAllowance
 from bot.credits.ledger import end
-from bot.credits.policy import BLOCKED, DIRECT_SCOPE, UNLIMITED
+from bot.credits.policy import BLOCKED, DIRECT_SCOPE, PERIODS, UNLIMITED, Period
 from bot.credits.values import Entry, HoldRequest, from_us, to_us
 from bot.errors import AmountWrong, CeilingReached, CreditsRefused, MemberBlocked, NothingToRemove, RequestEnded
 from bot.guilds import SERVER_DEFAULT, Target
@@ -303,6 +303,47 @@ async def test_the_period_runs_in_the_servers_time_zone(books: Books):
     refused = await refusal(books, request(3, 1, at=late))
     assert refused.resets_at == datetime(2027, 1, 1, 22, tzinfo=UTC)
     assert (await books.left(at=late - timedelta(hours=1)))[0] == 1_000
+
+
+@pytest.mark.parametrize("period", ["day", "once"])
+async def test_what_is_spent_held_and_granted_is_each_members_own_in_each_server(books: Books, period: Period):
+    books.ledger = books.as_run("x", member=a_day(1_000, period))
+    accounts = [(scope_id, user_id) for scope_id in (SERVER - 1, SERVER, SERVER + 1) for user_id in (ANN, BEN, BEN + 1)]
+    for number, (scope_id, user_id) in enumerate(accounts, 1):
+        whose: dict[str, Any] = {"scope_id": scope_id, "user_id": user_id}
+        await books.ledger.grant(scope_id, user_id, NanoDollars(number), books.decision())
+        await books.ledger.hold(request(2 * number, 1_000, **whose))
+        await books.ledger.end(2 * number, "finished", consumed(10 * number), at=NOW)
+        await books.ledger.hold(request(2 * number + 1, 100 * number, **whose))
+    for number, (scope_id, user_id) in enumerate(accounts, 1):
+        found = await books.ledger.standing(scope_id, user_id, (), at=NOW)
+        assert (found.spent_nano, found.held_nano, found.grant_nano) == (10 * number, 100 * number, number)
+
+
+@pytest.mark.parametrize("period", ["day", "once"])
+async def test_grants_on_hold_are_each_members_own_in_each_server(books: Books, period: Period):
+    books.ledger = books.as_run("x", member=a_day(1, period))
+    accounts = [(scope_id, user_id) for scope_id in (SERVER - 1, SERVER, SERVER + 1) for user_id in (ANN, BEN, BEN + 1)]
+    for number, (scope_id, user_id) in enumerate(accounts, 1):
+        await books.ledger.grant(scope_id, user_id, NanoDollars(50), books.decision())
+        await books.ledger.hold(request(number, 1 + number, scope_id=scope_id, user_id=user_id))
+    for number, (scope_id, user_id) in enumerate(accounts, 1):
+        assert (await books.ledger.standing(scope_id, user_id, (), at=NOW)).held_grant_nano == number
+
+
+async def test_who_never_asked_has_spent_and_holds_nothing(books: Books):
+    for period in PERIODS:
+        await books.allow(a_day(1_000, period))
+        assert await books.left() == (1_000, 0)
+
+
+async def test_a_period_has_its_first_instant_and_not_the_next_ones(books: Books):
+    midnight = datetime(2026, 12, 31, tzinfo=UTC)
+    for key, at in enumerate([midnight, midnight + timedelta(days=1)], 1):
+        await books.ledger.hold(request(2 * key, 300, at=at))
+        await books.ledger.hold(request(2 * key + 1, 80, at=at))
+        await books.ledger.end(2 * key, "finished", consumed(20), at=at)
+    assert await books.left() == (900, 0)
 
 
 async def test_who_is_blocked_is_refused_in_spite_of_grants(books: Books):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bot.answers.question import Asker, Place, Question
 from bot.credits.policy import BLOCKED, Allowance, OperatorLimits
 from bot.errors import CreditsRefused, MemberBlocked
-from bot.guilds import Target
+from bot.guilds import SERVER_DEFAULT, Target
 from bot.money import NanoDollars
 from bot.pictures import orders
 from bot.pictures.orders import Ending
@@ -128,6 +128,28 @@ async def test_an_allowance_given_once_stays_spent(archive: Archive) -> None:
         await archive.hold(11)
     archive.operator = OperatorLimits(member=A_MONTH, direct=A_MONTH)
     archive.build()
+    await archive.sweep()
+    assert await archive.mentions(DANA) == []
+
+
+@pytest.mark.parametrize("target", [SERVER_DEFAULT, Target.role(33), Target.member(DANA)])
+async def test_an_allowance_that_a_server_gave_once_stays_spent(archive: Archive, target: Target) -> None:
+    """Whose roles are whose is not known here: a role's allowance could be anybody's."""
+    await archive.allow(ONE_CREDIT_ONCE, target)
+    await archive.charge(990)
+    [kept] = (await archive.erase()).kept
+    assert kept.until is None
+    archive.later(days=400)
+    await archive.sweep()
+    rows = await archive.rows("SELECT from_allowance_nano FROM entries WHERE user_id = ?", DANA)
+    assert [row[0] for row in rows] == [990]
+
+
+async def test_what_a_server_gave_another_once_keeps_nothing_of_anybody_else(archive: Archive) -> None:
+    await archive.allow(ONE_CREDIT_ONCE, Target.member(NOAM))
+    await archive.charge(990)
+    await archive.erase()
+    archive.later(days=40)
     await archive.sweep()
     assert await archive.mentions(DANA) == []
 
