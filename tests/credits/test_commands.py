@@ -75,7 +75,10 @@ async def test_a_right_ledger_passes_while_the_bot_runs(database: Database, book
         ("UPDATE entries SET reason = 'refused' WHERE entry_id = 1", "request 1 (refused), provider_nano: 120 nano"),
         ("UPDATE entries SET reason = 'crashed' WHERE entry_id = 1", "request 1 (crashed), provider_nano: 180 nano"),
         ("UPDATE entries SET from_allowance_nano = 7 WHERE entry_id = 1", "request 1 (cut), user_nano: 7 nano"),
-        ("UPDATE entries SET granted_nano = 501 WHERE granted_nano = 500", ", granted_nano: 1 nano-dollars too much"),
+        (
+            "UPDATE entries SET granted_nano = 501 WHERE granted_nano = 500",
+            "grant 900001, granted_nano: 1 nano-dollars too much",
+        ),
         ("DELETE FROM policy_log", ", granted_nano: 500 nano-dollars too much"),
         ("UPDATE holds SET asked_at_us = -9e18", "held_nano: 300 nano-dollars too much"),
     ],
