@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+import logging
+import time
+from collections.abc import Coroutine, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,13 +17,13 @@ from hypothesis import strategies as st
 from bot.credits import allowances as allowances_module
 from bot.credits import ledger as ledger_module
 from bot.credits.allowances import AllowanceChange, SetAllowance
-from bot.credits.ledger import end
+from bot.credits.ledger import end, month_of, next_month
 from bot.credits.policy import BLOCKED, DIRECT_SCOPE, PERIODS, UNLIMITED, Period
 from bot.credits.values import Entry, Granted, HoldRequest, from_us, to_us
 from bot.errors import AmountWrong, CeilingReached, CreditsRefused, MemberBlocked, NothingToRemove, RequestEnded
 from bot.guilds import SERVER_DEFAULT, Target
 from bot.money import AMOUNT_LIMIT, NO_MONEY, NanoDollars
-from bot.storage.database import Tx
+from bot.storage.database import Database, Tx
 from bot.storage.errors import StorageBusy, StorageFailed
 from tests.credits.books import ANN, BEN, NOW, SERVER, Books, a_day, consumed, limits, request
 from tests.storage import gate as storage
@@ -83,6 +86,38 @@ async def test_of_200_requests_at_once_against_an_allowance_for_one_exactly_one_
     assert sum(not isinstance(result, BaseException) for result in results) == 1
     assert sum(isinstance(result, CreditsRefused) for result in results) == 199
     assert not (await books.checked()).differences
+
+
+@pytest.mark.parametrize("granted", [0, 500])
+async def test_a_hold_tells_of_the_account_with_itself_in_it_and_so_does_the_same_one_again(books: Books, granted: int):
+    if granted:
+        await books.grant(granted)
+    hold = await books.ledger.hold(request(1, 1_000 + granted // 2))
+    assert hold.standing == await books.ledger.standing(SERVER, ANN, (), at=NOW)
+    assert await books.ledger.hold(request(1, 1_000 + granted // 2)) == hold
+
+
+async def test_a_hold_is_logged_under_its_request_with_what_is_held_and_not_for_whom(
+    books: Books, caplog: pytest.LogCaptureFixture
+):
+    with caplog.at_level(logging.INFO):
+        await books.ledger.hold(request(1, 300))
+    [line] = [record for record in caplog.records if record.name == ledger_module.__name__]
+    facts = {"request_id": 1, "kind": "chat", "model": "gpt-4o-mini", "held_nano": 300}
+    usual = vars(logging.makeLogRecord({})).keys() | {"message", "asctime"}
+    assert line.getMessage() == "on hold"
+    assert {name: value for name, value in vars(line).items() if name not in usual} == facts
+
+
+async def test_an_entry_is_announced_once_when_it_is_on_disk(tmp_path: Path):
+    heard: list[object] = []
+    async with Database.open(f"sqlite:///{tmp_path}/other.db", hear=heard.append) as database:
+        books = Books(database)
+        await books.ledger.hold(request(1, 300))
+        assert heard == []
+        ended = await books.ledger.end(1, "finished", consumed(120), at=NOW)
+        await books.ledger.end(1, "finished", consumed(120), at=NOW)
+        assert heard == [ended.entry]
 
 
 async def test_200_attempts_with_one_key_hold_once(books: Books):
@@ -439,6 +474,42 @@ async def test_a_month_begins_with_new_notices(books: Books):
         (202612, 100, SERVER),
         (202701, 100, SERVER),
     ]
+
+
+@pytest.mark.parametrize(
+    ("bot", "server", "told"),
+    [
+        (10_000, 1_000, {"server": 1_000}),
+        (1_000, 10_000, {"bot": 1_000}),
+        (1_100, 1_000, {"bot": 1_100, "server": 1_000}),
+    ],
+)
+async def test_of_each_ceiling_the_operator_hears_by_itself_and_when_it_ends(
+    books: Books, bot: int, server: int, told: dict[str, int]
+):
+    ceilings = {"bot_ceiling_nano": NanoDollars(bot), "server_ceiling_nano": NanoDollars(server)}
+    books.ledger = books.as_run("x", member=UNLIMITED, **ceilings)
+    await books.ledger.hold(request(1, 900))
+    assert {notice.scope: notice.ceiling_nano for notice in books.notices} == told
+    assert {notice.percent for notice in books.notices} == {80}
+    assert {notice.resets_at for notice in books.notices} == {datetime(2027, 1, 1, tzinfo=UTC)}
+
+
+@pytest.fixture
+def machine_in_apia(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Thirteen hours ahead of UTC."""
+    monkeypatch.setenv("TZ", "Pacific/Apia")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("machine_in_apia")
+def test_a_month_is_utcs_whatever_the_zone_of_the_machine_or_of_the_time():
+    assert month_of(datetime(2026, 12, 31, 23, 59, tzinfo=UTC)) == 202612
+    assert month_of(datetime.fromisoformat("2027-01-01T01:00+02:00")) == 202612
+    assert next_month(datetime(2026, 12, 31, 23, 59, tzinfo=UTC)) == datetime(2027, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(("then", "cost", "percent"), [(2_000, 600, 80), (500, 1, 100)])
