@@ -409,6 +409,16 @@ async def test_a_role_counts_for_those_who_hold_it_only(books: Books):
     assert (await refusal(books, request(2, 3_000, user_id=BEN))).source == "operator"
 
 
+async def test_a_refusal_names_the_role_whose_allowance_refused(books: Books):
+    await books.allow(a_day(5), Target.role(33))
+    refused = await refusal(books, request(1, 6, role_ids=frozenset({33})))
+    assert (refused.source, refused.role_id) == ("role", 33)
+    await books.allow(BLOCKED, Target.role(33))
+    with pytest.raises(MemberBlocked) as raised:
+        await books.ledger.hold(request(2, 1, role_ids=frozenset({33})))
+    assert (raised.value.source, raised.value.role_id) == ("role", 33)
+
+
 async def test_direct_messages_have_an_allowance_of_their_own(books: Books):
     books.ledger = books.as_run("x", direct=a_day(50))
     refused = await refusal(books, request(1, 51, scope_id=DIRECT_SCOPE))
@@ -533,6 +543,15 @@ async def test_a_ceiling_that_refuses_the_months_first_request_is_noticed_too(bo
             await books.ledger.hold(request(key, 101))
     assert [notice.percent for notice in books.notices] == [100]
     assert not (await books.checked()).differences
+
+
+async def test_a_ceiling_under_which_a_refused_request_would_have_fitted_is_not_noticed(books: Books):
+    ceilings = {"bot_ceiling_nano": NanoDollars(1_000), "server_ceiling_nano": NanoDollars(800)}
+    books.ledger = books.as_run("x", member=UNLIMITED, **ceilings)
+    await books.ledger.hold(request(1, 100, scope_id=SERVER + 1))
+    with pytest.raises(CeilingReached):
+        await books.ledger.hold(request(2, 900))
+    assert [(notice.scope, notice.percent) for notice in books.notices] == [("server", 100)]
 
 
 async def test_holds_of_dead_processes_end_by_the_crash_rule_and_others_stay(
