@@ -366,7 +366,14 @@ async def test_grants_on_hold_are_each_members_own_in_each_server(books: Books, 
         assert (await books.ledger.standing(scope_id, user_id, (), at=NOW)).held_grant_nano == number
 
 
-async def test_who_never_asked_has_spent_and_holds_nothing(books: Books):
+async def test_who_never_asked_here_has_spent_and_holds_nothing(books: Books):
+    elsewhere = [(scope_id, user_id) for scope_id in (SERVER - 1, SERVER, SERVER + 1) for user_id in (0, ANN, BEN)]
+    elsewhere.remove((SERVER, ANN))
+    for key, (scope_id, user_id) in enumerate(elsewhere, 1):
+        await books.ledger.grant(scope_id, user_id, NanoDollars(300), books.decision())
+        await books.ledger.hold(request(2 * key, 50, scope_id=scope_id, user_id=user_id))
+        await books.ledger.end(2 * key, "finished", consumed(50), at=NOW)
+        await books.ledger.hold(request(2 * key + 1, 1_100, scope_id=scope_id, user_id=user_id))
     for period in PERIODS:
         await books.allow(a_day(1_000, period))
         assert await books.left() == (1_000, 0)
