@@ -18,8 +18,8 @@ from bot.credits import allowances as allowances_module
 from bot.credits import ledger as ledger_module
 from bot.credits.allowances import AllowanceChange, SetAllowance
 from bot.credits.ledger import end, month_of, next_month
-from bot.credits.policy import BLOCKED, DIRECT_SCOPE, PERIODS, UNLIMITED, Period
-from bot.credits.values import Entry, Granted, HoldRequest, from_us, to_us
+from bot.credits.policy import BLOCKED, DIRECT_SCOPE, PERIODS, UNLIMITED, InForce, Period
+from bot.credits.values import Entry, Granted, HoldRequest, Standing, from_us, to_us
 from bot.errors import AmountWrong, CeilingReached, CreditsRefused, MemberBlocked, NothingToRemove, RequestEnded
 from bot.guilds import SERVER_DEFAULT, Target
 from bot.money import AMOUNT_LIMIT, NO_MONEY, NanoDollars
@@ -367,8 +367,10 @@ async def test_grants_on_hold_are_each_members_own_in_each_server(books: Books, 
 
 
 async def test_who_never_asked_here_has_spent_and_holds_nothing(books: Books):
-    elsewhere = [(scope_id, user_id) for scope_id in (SERVER - 1, SERVER, SERVER + 1) for user_id in (0, ANN, BEN)]
-    elsewhere.remove((SERVER, ANN))
+    elsewhere = [
+        (scope_id, user_id) for scope_id in (SERVER - 1, SERVER, SERVER + 1) for user_id in (ANN, BEN, BEN + 1)
+    ]
+    elsewhere.remove((SERVER, BEN))
     for key, (scope_id, user_id) in enumerate(elsewhere, 1):
         await books.ledger.grant(scope_id, user_id, NanoDollars(300), books.decision())
         await books.ledger.hold(request(2 * key, 50, scope_id=scope_id, user_id=user_id))
@@ -376,7 +378,31 @@ async def test_who_never_asked_here_has_spent_and_holds_nothing(books: Books):
         await books.ledger.hold(request(2 * key + 1, 1_100, scope_id=scope_id, user_id=user_id))
     for period in PERIODS:
         await books.allow(a_day(1_000, period))
-        assert await books.left() == (1_000, 0)
+        assert await books.left(BEN) == (1_000, 0)
+
+
+async def test_a_standing_says_whose_it_is_by_which_rule_and_when_its_period_runs(books: Books):
+    await books.allow(a_day(900, "week"), Target.role(33))
+    await books.guilds.change(SERVER, lambda now: replace(now, time_zone="Asia/Jerusalem"), books.decision())
+    common: dict[str, Any] = dict.fromkeys(("spent_nano", "held_nano", "grant_nano", "held_grant_nano"), NO_MONEY)
+    assert await books.ledger.standing(SERVER, ANN, {33}, at=NOW) == Standing(
+        scope_id=SERVER,
+        user_id=ANN,
+        in_force=InForce(allowance=a_day(900, "week"), source="role", role_id=33),
+        time_zone="Asia/Jerusalem",
+        starts_at=datetime(2026, 12, 27, 22, tzinfo=UTC),
+        ends_at=datetime(2027, 1, 3, 22, tzinfo=UTC),
+        **common,
+    )
+    assert await books.ledger.standing(DIRECT_SCOPE, BEN, (), at=NOW) == Standing(
+        scope_id=DIRECT_SCOPE,
+        user_id=BEN,
+        in_force=InForce(allowance=a_day(1_000), source="operator"),
+        time_zone="UTC",
+        starts_at=datetime(2026, 12, 31, tzinfo=UTC),
+        ends_at=datetime(2027, 1, 1, tzinfo=UTC),
+        **common,
+    )
 
 
 async def test_a_period_has_its_first_instant_and_not_the_next_ones(books: Books):
