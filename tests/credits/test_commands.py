@@ -13,7 +13,7 @@ import pytest
 
 from bot.credits.export import header, row
 from bot.storage.database import Database, Tx
-from tests.credits.books import ANN, NOW, SERVER, Books, consumed, request
+from tests.credits.books import ANN, BEN, NOW, SERVER, Books, consumed, request
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -92,6 +92,23 @@ async def test_whatever_does_not_add_up_is_reported(books: Books, fault: str, to
     await books.database.write(damage)
     checked = await books.checked()
     assert any(told in str(difference) for difference in checked.differences)
+
+
+@pytest.mark.parametrize("other", [{"user_id": BEN}, {"scope_id": SERVER + 1}])
+async def test_what_is_moved_from_one_account_to_another_is_reported_of_both(books: Books, other: dict[str, int]):
+    where = {"scope_id": SERVER, "user_id": ANN}
+    for key, account in enumerate([where, where | other], 1):
+        await books.ledger.hold(request(key, **account))
+        await books.ledger.end(key, "finished", consumed(50), at=NOW)
+        move = (
+            f"UPDATE accounts SET spent_nano = spent_nano + {5 if key == 1 else -5} WHERE scope_id = ? AND user_id = ?"
+        )
+        await books.database.write(lambda tx, sql=move, of=account: tx.execute(sql, (of["scope_id"], of["user_id"])))
+    theirs = where | other
+    assert [str(one) for one in (await books.checked()).differences] == [
+        f"account {SERVER}/{ANN}, spent_nano: 5 nano-dollars too much",
+        f"account {theirs['scope_id']}/{theirs['user_id']}, spent_nano: 5 nano-dollars too little",
+    ]
 
 
 async def test_a_difference_makes_the_exit_code_1(database: Database, books: Books, url: str):

@@ -266,6 +266,7 @@ async def test_grants_pay_after_the_allowance_and_are_settled_after_it(books: Bo
     entry = (await books.ledger.end(1, "finished", consumed(1_050), at=NOW)).entry
     assert (entry.from_allowance_nano, entry.from_grant_nano) == (1_000, 50)
     assert await books.left() == (0, 450)
+    assert (await books.checked()).differences == ()
 
 
 async def test_grants_survive_the_period_and_the_allowance_comes_anew(books: Books):

@@ -177,7 +177,7 @@ async def test_the_first_instant_of_a_period_belongs_to_it(archive: Archive) -> 
 async def test_grants_of_the_first_instant_of_a_period_belong_to_it(archive: Archive) -> None:
     archive.at = datetime(2026, 11, 1, tzinfo=UTC)
     await only_grants_pay(archive)
-    await archive.grant(500)
+    await archive.grant(100)
     await archive.charge(101)
     archive.at = START
     before = await archive.standing()
