@@ -6,7 +6,7 @@ import io
 import subprocess
 import sys
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -119,13 +119,15 @@ async def test_a_difference_makes_the_exit_code_1(database: Database, books: Boo
     assert ran.out.splitlines()[0] == f"account {SERVER}/{ANN}, spent_nano: 5 nano-dollars too much"
 
 
-@pytest.mark.parametrize(
-    "at", [datetime(2027, 1, 1, tzinfo=UTC), datetime(2026, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)]
-)
-async def test_requests_at_the_edges_of_a_month_count_in_it(books: Books, at: datetime):
-    for key in (1, 2):
+FIRST, LAST = datetime(2027, 1, 1, tzinfo=UTC), datetime(2026, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("first", "then"), [(FIRST, NOW), (LAST, NOW + timedelta(days=1)), (FIRST, FIRST)])
+async def test_requests_at_the_edge_of_a_month_count_in_it_alone(books: Books, first: datetime, then: datetime):
+    for key, at in enumerate([first, first, then, then], 1):
         await books.ledger.hold(request(key, at=at))
-    await books.ledger.end(1, "cut", consumed(50), at=at)
+    for key in (1, 3):
+        await books.ledger.end(key, "cut", consumed(50), at=then)
     assert (await books.checked()).differences == ()
 
 
