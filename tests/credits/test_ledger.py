@@ -53,11 +53,16 @@ async def test_a_hold_sets_the_worst_case_apart_and_its_end_takes_what_was_used(
     assert not (await books.checked()).differences
 
 
-async def test_an_answer_is_shortened_to_what_can_be_paid(books: Books):
-    hold = await books.ledger.hold(request(1, 100, unit_nano=7, units_wanted=1_000, units_minimum=10))
-    assert hold.units == 128
-    assert hold.amount_nano == 100 + 128 * 7
+@pytest.mark.parametrize(("unit", "units"), [(7, 128), (1, 900)])
+async def test_an_answer_is_shortened_to_what_can_be_paid(books: Books, unit: int, units: int):
+    hold = await books.ledger.hold(request(1, 100, unit_nano=unit, units_wanted=1_000, units_minimum=10))
+    assert hold.units == units
+    assert hold.amount_nano == 100 + units * unit
     assert hold.amount_nano <= 1_000
+
+
+async def test_what_costs_nothing_for_each_token_is_not_shortened(books: Books):
+    assert (await books.ledger.hold(request(1, 1_000, units_wanted=5_000, units_minimum=10))).units == 5_000
 
 
 async def test_an_answer_that_fits_is_not_shortened(books: Books):
