@@ -113,6 +113,13 @@ def test_amounts_are_shown_in_credits(nano: int, shown: str):
     assert CREDIT.show(NanoDollars(nano)) == shown
 
 
+@pytest.mark.parametrize(
+    ("nano", "finest"), [(1, "1"), (3, "0.333333334"), (1_000_000, "0.000001"), (100_000_000_000, "0.000000001")]
+)
+def test_the_finest_amount_is_told_as_no_less_than_a_nano_dollar(nano: int, finest: str):
+    assert CreditUnit(nano=nano).finest == finest
+
+
 @pytest.mark.parametrize("nano", [0, -1, 100_000_000_001])
 def test_a_credit_is_worth_something_sensible(nano: int):
     with pytest.raises(ValueError):
