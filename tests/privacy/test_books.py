@@ -110,7 +110,19 @@ async def test_who_has_no_account_has_no_grants(archive: Archive) -> None:
     assert grants == [0, 70]
 
 
+async def test_an_empty_account_goes_whatever_others_there_or_its_owner_elsewhere_have_on_hold(
+    archive: Archive,
+) -> None:
+    await archive.charge()
+    await archive.hold(who=NOAM)
+    await archive.hold(scope_id=0)
+    archive.later(days=40)
+    await archive.erase()
+    assert await archive.rows("SELECT 1 FROM accounts WHERE scope_id = ? AND user_id = ?", SERVER, DANA) == []
+
+
 async def test_neither_id_nor_time_of_an_entry_leads_to_its_message(archive: Archive) -> None:
+    archive.later(minutes=14)
     key = await archive.charge()
     await archive.turn()
     await archive.erase()
