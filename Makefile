@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run sandbox test lint types check lock bench picture clean
+.PHONY: help run sandbox test lint types check mutants lock bench picture clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,12 @@ types: $(VENV)/dev  ## check types, strictly
 
 check: lint types test  ## what CI runs
 
+# Not one of the pinned packages: few need it. Hypothesis tries the same examples each time where CI is set.
+mutants: $(VENV)/dev  ## change the code that moves money in small ways, and list what no test sees; long
+	@$(BIN)/mutmut --version >/dev/null 2>&1 || { echo "mutmut is needed: $(BIN)/python -m pip install mutmut==3.8.1"; exit 1; }
+	CI=true $(BIN)/mutmut run --max-children 1
+	$(BIN)/mutmut results
+
 bench: $(VENV)/dev  ## print the benchmarks' tables
 	$(BIN)/python -m benchmarks.answers
 	$(BIN)/python -m benchmarks.pictures
@@ -52,4 +58,4 @@ lock: $(VENV)/dev  ## pin the newest allowed versions, with hashes and without i
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 
 clean:  ## remove the environment and caches
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis mutants

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.errors import AmountWrong
-from bot.money import AMOUNT_LIMIT, CreditUnit, NanoDollars, parse_dollars
+from bot.money import AMOUNT_LIMIT, CreditUnit, NanoDollars, as_dollars, parse_dollars, token_cost
 
 CREDIT = CreditUnit(nano=1_000_000)
 units = st.builds(CreditUnit, nano=st.integers(1, 100_000_000_000))
@@ -42,7 +42,11 @@ def test_an_amount_in_credits_is_read_exactly(text: str, nano: int):
         ("1.0000005", "too fine"),
         ("1000000000.000001", "too large"),
         ("9" * 18, "too large"),
-        ("9" * 4_000, "unreadable"),
+        ("9" * 19, "unreadable"),
+        ("999,999,999,999,999,999", "too large"),
+        ("1,999,999,999,999,999,999", "unreadable"),
+        ("0." + "0" * 17 + "1", "too fine"),
+        ("0." + "0" * 18 + "1", "unreadable"),
         ("", "unreadable"),
         ("ten", "unreadable"),
         ("1e9", "unreadable"),
@@ -109,13 +113,23 @@ def test_amounts_are_shown_in_credits(nano: int, shown: str):
     assert CREDIT.show(NanoDollars(nano)) == shown
 
 
+@pytest.mark.parametrize(
+    ("nano", "finest"), [(1, "1"), (3, "0.333333334"), (1_000_000, "0.000001"), (100_000_000_000, "0.000000001")]
+)
+def test_the_finest_amount_is_told_as_no_less_than_a_nano_dollar(nano: int, finest: str):
+    assert CreditUnit(nano=nano).finest == finest
+
+
 @pytest.mark.parametrize("nano", [0, -1, 100_000_000_001])
 def test_a_credit_is_worth_something_sensible(nano: int):
     with pytest.raises(ValueError):
         CreditUnit(nano=nano)
 
 
-@pytest.mark.parametrize(("text", "nano"), [("25", 25_000_000_000), ("0.001", 1_000_000), ("0.000000001", 1)])
+@pytest.mark.parametrize(
+    ("text", "nano"),
+    [("25", 25_000_000_000), ("0.001", 1_000_000), ("0.000000001", 1), ("1000000", AMOUNT_LIMIT)],
+)
 def test_dollars_are_read_exactly(text: str, nano: int):
     assert parse_dollars(text) == nano
 
@@ -124,3 +138,35 @@ def test_dollars_are_read_exactly(text: str, nano: int):
 def test_dollars_that_cannot_be_are_refused(text: str):
     with pytest.raises(ValueError):
         parse_dollars(text)
+
+
+@pytest.mark.parametrize(
+    ("nano", "shown"),
+    [
+        (0, "$0.00"),
+        (1, "$0.000000001"),
+        (10_000_000, "$0.01"),
+        (500_000_000, "$0.50"),
+        (1_500_000, "$0.0015"),
+        (10_000_000_000, "$10.00"),
+        (1_234_567_890_000_000, "$1,234,567.89"),
+        (-1_500_000, "-$0.0015"),
+    ],
+)
+def test_amounts_are_shown_in_dollars_exactly_and_with_cents(nano: int, shown: str):
+    assert as_dollars(NanoDollars(nano)) == shown
+
+
+def cost(**changes: int) -> int:
+    return token_cost(**{"input_tokens": 3, "output_tokens": 5, "input_nano": 150, "output_nano": 600} | changes)
+
+
+def test_what_is_read_and_what_is_written_have_each_their_price():
+    assert cost() == 3 * 150 + 5 * 600
+    assert cost(input_tokens=0, output_tokens=0) == cost(input_nano=0, output_nano=0) == 0
+
+
+@pytest.mark.parametrize("name", ["input_tokens", "output_tokens", "input_nano", "output_nano"])
+def test_neither_tokens_nor_prices_are_negative(name: str):
+    with pytest.raises(ValueError):
+        cost(**{name: -1})

@@ -91,7 +91,7 @@ async def remove_allowance(tx: Tx, scope_id: int, target: Target, decision: Deci
 
 
 async def list_allowances(
-    tx: Tx, scope_id: int, *, after: Target | None = None, limit: int = 20
+    tx: Tx, scope_id: int, *, after: Target | None = None, limit: int
 ) -> tuple[SetAllowance, ...]:
     """What is set in a server: the default, members, roles, by id. `after` is the last target of the page before."""
     kind, target_id = ("", 0) if after is None else (after.kind, after.id)
@@ -225,6 +225,6 @@ class Allowances:
         """See `remove_allowance`."""
         return await self._database.write(lambda tx: remove_allowance(tx, scope_id, target, decision))
 
-    async def page(self, scope_id: int, *, after: Target | None = None, limit: int = 20) -> tuple[SetAllowance, ...]:
+    async def page(self, scope_id: int, *, after: Target | None = None, limit: int) -> tuple[SetAllowance, ...]:
         """See `list_allowances`."""
         return await self._database.read(lambda tx: list_allowances(tx, scope_id, after=after, limit=limit))

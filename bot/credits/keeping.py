@@ -119,7 +119,8 @@ async def open_requests(tx: Tx, user_id: int, *, before_id: int) -> int:
     row = await tx.fetch_one(
         "SELECT COUNT(*) AS count FROM holds WHERE user_id = ? AND request_id < ?", (user_id, before_id)
     )
-    return 0 if row is None else int(row["count"])
+    assert row is not None
+    return int(row["count"])
 
 
 async def is_left(tx: Tx, scope_id: int, user_id: int, *, before_id: int) -> bool:

@@ -182,12 +182,12 @@ def day_start(day: date, zone: ZoneInfo) -> datetime:
     """The first instant, in UTC, at which a clock in `zone` shows `day` or a later date."""
     midnight = datetime.combine(day, time(), zone)
     instant = midnight.astimezone(UTC)
-    if instant.astimezone(zone).replace(fold=0) == midnight:
+    if instant.astimezone(zone) == midnight:  # in one zone, readings of the clock are compared
         return instant
     # Midnight is skipped. With the offset from after the gap the same reading lies before it: the gap is in between.
     before = midnight.replace(fold=1).astimezone(UTC)
     while instant - before > _SECOND:
-        middle = before + (instant - before) // 2 // _SECOND * _SECOND
+        middle = before + (instant - before) // (2 * _SECOND) * _SECOND
         if middle.astimezone(zone).date() < day:
             before = middle
         else:

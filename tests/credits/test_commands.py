@@ -6,13 +6,14 @@ import io
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from bot.credits.export import header, row
 from bot.storage.database import Database, Tx
-from tests.credits.books import ANN, NOW, SERVER, Books, consumed, request
+from tests.credits.books import ANN, BEN, NOW, SERVER, Books, consumed, request
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -74,7 +75,10 @@ async def test_a_right_ledger_passes_while_the_bot_runs(database: Database, book
         ("UPDATE entries SET reason = 'refused' WHERE entry_id = 1", "request 1 (refused), provider_nano: 120 nano"),
         ("UPDATE entries SET reason = 'crashed' WHERE entry_id = 1", "request 1 (crashed), provider_nano: 180 nano"),
         ("UPDATE entries SET from_allowance_nano = 7 WHERE entry_id = 1", "request 1 (cut), user_nano: 7 nano"),
-        ("UPDATE entries SET granted_nano = 501 WHERE granted_nano = 500", ", granted_nano: 1 nano-dollars too much"),
+        (
+            "UPDATE entries SET granted_nano = 501 WHERE granted_nano = 500",
+            "grant 900001, granted_nano: 1 nano-dollars too much",
+        ),
         ("DELETE FROM policy_log", ", granted_nano: 500 nano-dollars too much"),
         ("UPDATE holds SET asked_at_us = -9e18", "held_nano: 300 nano-dollars too much"),
     ],
@@ -90,12 +94,41 @@ async def test_whatever_does_not_add_up_is_reported(books: Books, fault: str, to
     assert any(told in str(difference) for difference in checked.differences)
 
 
+@pytest.mark.parametrize("other", [{"user_id": BEN}, {"scope_id": SERVER + 1}])
+async def test_what_is_moved_from_one_account_to_another_is_reported_of_both(books: Books, other: dict[str, int]):
+    where = {"scope_id": SERVER, "user_id": ANN}
+    for key, account in enumerate([where, where | other], 1):
+        await books.ledger.hold(request(key, **account))
+        await books.ledger.end(key, "finished", consumed(50), at=NOW)
+        move = (
+            f"UPDATE accounts SET spent_nano = spent_nano + {5 if key == 1 else -5} WHERE scope_id = ? AND user_id = ?"
+        )
+        await books.database.write(lambda tx, sql=move, of=account: tx.execute(sql, (of["scope_id"], of["user_id"])))
+    theirs = where | other
+    assert [str(one) for one in (await books.checked()).differences] == [
+        f"account {SERVER}/{ANN}, spent_nano: 5 nano-dollars too much",
+        f"account {theirs['scope_id']}/{theirs['user_id']}, spent_nano: 5 nano-dollars too little",
+    ]
+
+
 async def test_a_difference_makes_the_exit_code_1(database: Database, books: Books, url: str):
     await some_use(books)
     await database.write(lambda tx: tx.execute("UPDATE accounts SET spent_nano = 5"))
     ran = await run(url, "check")
     assert ran.code == 1
     assert ran.out.splitlines()[0] == f"account {SERVER}/{ANN}, spent_nano: 5 nano-dollars too much"
+
+
+FIRST, LAST = datetime(2027, 1, 1, tzinfo=UTC), datetime(2026, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("first", "then"), [(FIRST, NOW), (LAST, NOW + timedelta(days=1)), (FIRST, FIRST)])
+async def test_requests_at_the_edge_of_a_month_count_in_it_alone(books: Books, first: datetime, then: datetime):
+    for key, at in enumerate([first, first, then, then], 1):
+        await books.ledger.hold(request(key, at=at))
+    for key in (1, 3):
+        await books.ledger.end(key, "cut", consumed(50), at=then)
+    assert (await books.checked()).differences == ()
 
 
 async def test_an_empty_ledger_is_right(books: Books):

@@ -1,5 +1,6 @@
 """Ends of holds that come late: once, as they were due, however often they are tried."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -7,9 +8,11 @@ import pytest
 
 from bot.credits import late as late_module
 from bot.credits.late import LateEnds
-from bot.storage.errors import StorageFailed
+from bot.storage.database import Tx
+from bot.storage.errors import StorageBusy, StorageFailed
 from tests.credits.books import NOW, Books, consumed, request
 from tests.storage.disks import fold_journal, no_file_grows_beyond
+from tests.storage.gate import Gate
 
 
 @pytest.fixture
@@ -63,12 +66,34 @@ async def test_a_hold_that_has_ended_meanwhile_is_not_charged_twice(books: Books
     assert len([entry async for entry in books.reports.entries()]) == 1
 
 
-async def test_a_key_under_which_nothing_is_held_does_not_keep_the_others(books: Books, late: LateEnds) -> None:
+async def test_a_key_under_which_nothing_is_held_does_not_keep_the_others(
+    books: Books, late: LateEnds, caplog: pytest.LogCaptureFixture
+) -> None:
     await books.ledger.hold(request(2))
     late.add(1, "finished", consumed(60), at=NOW)
     late.add(2, "finished", consumed(60), at=NOW)
     assert await late.write(timeout_s=5) == 1
     assert len(late) == 0
+    assert caplog.messages == ["a charge was due for what nothing was held for any more"]
+
+
+async def test_who_writes_what_is_late_waits_for_a_turn_no_longer_than_was_said(books: Books, late: LateEnds) -> None:
+    await books.ledger.hold(request(1))
+    late.add(1, "finished", consumed(60), at=NOW)
+    gate = Gate()
+
+    async def occupy(_: Tx) -> None:
+        gate.wait()
+
+    occupied = asyncio.create_task(books.database.write(occupy))
+    await gate.reached()
+    writing = asyncio.create_task(late.write(timeout_s=0.01))
+    await asyncio.wait([writing], timeout=2)
+    gate.open()
+    await occupied
+    with pytest.raises(StorageBusy):
+        await writing
+    assert await late.write(timeout_s=5) == 1
 
 
 async def test_more_than_a_batch_is_written_in_several(
@@ -88,7 +113,7 @@ async def test_beyond_the_limit_a_hold_is_left_to_the_next_start(
     late.add(1, "finished", consumed(1), at=NOW)
     late.add(2, "finished", consumed(1), at=NOW)
     assert len(late) == 1
-    assert "stays on hold until the next start" in caplog.text
+    assert caplog.messages == ["1 charges wait for the database: this one stays on hold until the next start"]
 
 
 async def test_the_end_of_the_process_is_the_last_try(
@@ -98,7 +123,7 @@ async def test_the_end_of_the_process_is_the_last_try(
     late.add(1, "finished", consumed(60), at=NOW)
     with no_disk(books):
         await late.close()
-    assert "1 charges stay on hold until the next start" in caplog.text
+    assert caplog.messages[-1] == "1 charges stay on hold until the next start: nothing was stored: disk I/O error"
     await late.close()
     assert len(late) == 0
     await late.close()

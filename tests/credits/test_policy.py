@@ -73,6 +73,7 @@ def test_the_nearest_rule_applies():
         (a_day(31, "month"), a_day(1)),
         (a_day(100), a_day(700, "week")),  # as much in the same time: what is used up is back sooner
         (a_day(3_000, "month"), a_day(3_000, "once")),
+        (a_day(3_001, "once"), a_day(3_000, "month")),
     ],
 )
 def test_of_two_roles_the_better_allowance_counts(better: Allowance, worse: Allowance):
@@ -205,6 +206,18 @@ def test_a_moment_lies_in_its_period_and_periods_touch(period: Period, now: date
     assert period != "week" or first.weekday() == 0 or zone == "Pacific/Apia"
 
 
+@pytest.mark.parametrize(
+    ("zone", "day"),
+    [
+        ("America/Sao_Paulo", date(2018, 11, 3)),
+        ("America/Sao_Paulo", date(2018, 11, 4)),
+        ("America/Toronto", date(1919, 3, 31)),
+    ],
+)
+def test_a_day_begins_at_an_instant_of_utc_though_midnight_is_skipped(zone: str, day: date):
+    assert day_start(day, ZoneInfo(zone)).tzinfo is UTC
+
+
 def test_once_has_neither_beginning_nor_end():
     assert period_bounds("once", datetime(2026, 1, 1, tzinfo=UTC), ZoneInfo("UTC")) == (None, None)
 
@@ -228,17 +241,25 @@ def operator(**variables: str) -> OperatorLimits:
 def test_the_operators_allowances_come_from_the_environment_in_credits():
     assert operator().member == a_day(100_000_000)
     found = operator(
-        CREDIT_USD="0.01", DEFAULT_ALLOWANCE="1,000.5 / Week", DM_ALLOWANCE="none", BOT_MONTHLY_CEILING_USD="12.5"
+        CREDIT_USD="0.01",
+        DEFAULT_ALLOWANCE="1,000.5 / Week",
+        DM_ALLOWANCE="none",
+        BOT_MONTHLY_CEILING_USD="12.5",
+        SERVER_MONTHLY_CEILING_USD="5",
     )
     assert found == OperatorLimits(
-        member=a_day(10_005_000_000, "week"), direct=BLOCKED, bot_ceiling_nano=NanoDollars(12_500_000_000)
+        member=a_day(10_005_000_000, "week"),
+        direct=BLOCKED,
+        bot_ceiling_nano=NanoDollars(12_500_000_000),
+        server_ceiling_nano=NanoDollars(5_000_000_000),
     )
 
 
+@pytest.mark.parametrize("name", ["DEFAULT_ALLOWANCE", "DM_ALLOWANCE"])
 @pytest.mark.parametrize("text", ["0/day", "0.0000001/day", "9999999999999/once", "1.2.3/day"])
-def test_an_allowance_of_the_operator_that_cannot_be_given_is_named(text: str):
-    with pytest.raises(SettingsError, match="DM_ALLOWANCE"):
-        operator(DM_ALLOWANCE=text)
+def test_an_allowance_of_the_operator_that_cannot_be_given_is_named(name: str, text: str):
+    with pytest.raises(SettingsError, match=f"^{name}: "):
+        operator(**{name: text})
 
 
 @pytest.mark.parametrize(

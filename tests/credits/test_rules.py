@@ -57,7 +57,7 @@ def test_an_estimate_is_marked_unless_nothing_was_paid():
     assert outcome("crashed", NOTHING, held_nano=NanoDollars(100)).estimated
 
 
-@pytest.mark.parametrize("field", ["nano", "prompt_tokens", "completion_tokens", "images"])
+@pytest.mark.parametrize("field", ["nano", "lost_nano", "prompt_tokens", "completion_tokens", "images"])
 def test_nothing_is_consumed_below_zero(field: str):
     with pytest.raises(ValueError):
         Consumed(**{"nano": NanoDollars(0), "estimated": False} | {field: -1})  # type: ignore[arg-type]
@@ -69,3 +69,8 @@ def test_what_a_lost_try_may_have_cost_is_the_providers_due_alone():
     assert (ended.user_nano, ended.provider_nano, ended.estimated) == (50, 70, True)
     assert outcome("refused", used, held_nano=NanoDollars(100)).provider_nano == 0
     assert outcome("crashed", used, held_nano=NanoDollars(100)).provider_nano == 100
+
+
+def test_a_lost_try_makes_an_estimate_of_what_was_known_exactly_however_little_it_cost():
+    used = Consumed(nano=NanoDollars(50), estimated=False, lost_nano=NanoDollars(1))
+    assert outcome("finished", used, held_nano=NanoDollars(100)).estimated

@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.answers.keeping import forget_modes
-from bot.credits import keeping
+from bot.credits import allowances, keeping
 from bot.credits.policy import day_start, period_bounds, zone_names
 from bot.credits.values import to_us
+from bot.guilds import Target
+from bot.privacy.values import Held
 from bot.storage.database import Database
 from bot.storage.migrate import MIGRATIONS
-from tests.privacy.archive import CHANNEL, DANA, DISCORD_EPOCH, SERVER, START, Archive
+from tests.privacy.archive import A_MONTH, CHANNEL, DANA, DISCORD_EPOCH, NOAM, SERVER, START, Archive
 
 ZONES = sorted(zone_names())
 MOMENTS = st.datetimes(
@@ -54,7 +56,73 @@ def test_the_date_that_is_named_is_late_enough(at: datetime, zone: str) -> None:
     assert keeping.cutoff(keeping.over_at(at, ZoneInfo(zone)), ZoneInfo(zone)) > at
 
 
+def test_what_was_asked_within_the_last_hour_is_not_handed_over_though_its_periods_are_over() -> None:
+    monday = datetime(2027, 2, 1, 0, 30, tzinfo=UTC)  # and the first of a month
+    assert keeping.cutoff(monday, ZoneInfo("UTC")) == datetime(2027, 1, 31, 23, 30, tzinfo=UTC)
+
+
+async def test_what_the_books_keep_of_somebody_is_counted_by_server(archive: Archive) -> None:
+    await archive.charge()
+    archive.later(days=1)
+    await archive.charge()
+    await archive.charge(scope_id=0)
+    await archive.charge(who=NOAM)
+    held = await archive.database.read(lambda tx: keeping.held(tx, DANA))
+    assert sorted(held, key=lambda one: one.count) == [
+        Held(kind="entries", guild_id=None, count=1, since_us=to_us(START + timedelta(days=1))),
+        Held(kind="entries", guild_id=SERVER, count=2, since_us=to_us(START)),
+    ]
+
+
+async def test_allowances_are_counted_for_whom_they_are_for_and_who_set_them(archive: Archive) -> None:
+    await archive.allow(A_MONTH, Target.member(DANA))
+    await archive.allow(A_MONTH, Target.role(33), by=DANA)
+    await archive.allow(A_MONTH, Target.member(NOAM))
+    await archive.allow(A_MONTH, Target.role(DANA))
+    held = await archive.database.read(lambda tx: allowances.held(tx, DANA))
+    assert held == [Held(kind="allowances", guild_id=SERVER, count=2, since_us=to_us(START))]
+
+
+async def test_servers_are_named_that_set_an_allowance_for_the_person_and_no_other(archive: Archive) -> None:
+    await archive.allow(A_MONTH, Target.role(DANA), by=DANA)
+    assert await archive.database.read(lambda tx: allowances.servers_with_own(tx, DANA)) == []
+    await archive.allow(A_MONTH, Target.member(DANA))
+    assert await archive.database.read(lambda tx: allowances.servers_with_own(tx, DANA)) == [SERVER]
+
+
+async def test_servers_with_members_accounts_are_neither_direct_messages_nor_those_of_pseudonyms(
+    archive: Archive,
+) -> None:
+    await archive.charge(scope_id=0)
+    await archive.charge(scope_id=SERVER + 1)
+    assert await archive.database.read(keeping.servers) == [SERVER + 1]
+    await archive.erase()
+    archive.later(days=40)
+    await archive.sweep()
+    assert await archive.database.read(keeping.servers) == []
+
+
+async def test_who_has_no_account_has_no_grants(archive: Archive) -> None:
+    await archive.grant(70, NOAM)
+    grants = [
+        await archive.database.read(lambda tx, who=who: keeping.grants_left(tx, SERVER, who)) for who in (DANA, NOAM)
+    ]
+    assert grants == [0, 70]
+
+
+async def test_an_empty_account_goes_whatever_others_there_or_its_owner_elsewhere_have_on_hold(
+    archive: Archive,
+) -> None:
+    await archive.charge()
+    await archive.hold(who=NOAM)
+    await archive.hold(scope_id=0)
+    archive.later(days=40)
+    await archive.erase()
+    assert await archive.rows("SELECT 1 FROM accounts WHERE scope_id = ? AND user_id = ?", SERVER, DANA) == []
+
+
 async def test_neither_id_nor_time_of_an_entry_leads_to_its_message(archive: Archive) -> None:
+    archive.later(minutes=14)
     key = await archive.charge()
     await archive.turn()
     await archive.erase()

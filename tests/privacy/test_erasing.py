@@ -1,7 +1,7 @@
 """Erasing a person: what goes, what stays, and that the books come out the same."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from bot.answers.question import Asker, Place, Question
 from bot.credits.policy import BLOCKED, Allowance, OperatorLimits
 from bot.errors import CreditsRefused, MemberBlocked
-from bot.guilds import Target
+from bot.guilds import SERVER_DEFAULT, Target
 from bot.money import NanoDollars
 from bot.pictures import orders
 from bot.pictures.orders import Ending
 from bot.privacy.values import BATCH
 from bot.storage.database import Database, Row, Value, _SqliteTx
-from tests.privacy.archive import A_MONTH, CHANNEL, DANA, MARKER, NOAM, RUTH, SERVER, Archive, open_archive
+from tests.privacy.archive import A_MONTH, CHANNEL, DANA, MARKER, NOAM, RUTH, SERVER, START, Archive, open_archive
 
 ONE_CREDIT_ONCE = Allowance.of(NanoDollars(1_000), "once")
 
@@ -116,6 +116,94 @@ async def test_grants_that_are_spent_after_the_wish_keep_every_balance_above_zer
     assert await archive.rows("SELECT 1 FROM erasures") == []
 
 
+async def only_grants_pay(archive: Archive) -> None:
+    """But for one nano-dollar in a month."""
+    await archive.allow(Allowance.of(NanoDollars(1), "month"), Target.member(DANA))
+
+
+async def own_entries(archive: Archive) -> list[str]:
+    """The kinds of the entries that are still the person's, the oldest first."""
+    rows = await archive.rows("SELECT entry_kind FROM entries WHERE user_id = ? ORDER BY entry_id", DANA)
+    return [row[0] for row in rows]
+
+
+async def test_what_was_paid_from_grants_before_and_after_the_wish_is_handed_over_once(archive: Archive) -> None:
+    await only_grants_pay(archive)
+    await archive.grant(500)
+    await archive.charge(201)
+    await archive.erase()
+    archive.later(days=2)
+    await archive.charge(101)
+    archive.later(days=40)
+    await archive.sweep()
+    await archive.books_are_right()
+    assert await own_entries(archive) == []
+    assert (await archive.standing()).grants_left_nano == 0
+
+
+async def test_what_later_grants_paid_stays_and_gives_none_of_them_back(archive: Archive) -> None:
+    await only_grants_pay(archive)
+    await archive.grant(500)
+    await archive.erase()
+    archive.later(days=2)
+    await archive.grant(100)
+    await archive.charge(101)
+    archive.later(days=40)
+    await archive.sweep()
+    await archive.books_are_right()
+    assert await own_entries(archive) == ["grant", "charge"]
+    assert (await archive.standing()).grants_left_nano == 0
+
+
+async def test_grants_that_are_spent_to_the_last_go_like_any_others(archive: Archive) -> None:
+    await only_grants_pay(archive)
+    await archive.grant(200)
+    await archive.charge(201)
+    await archive.erase()
+    archive.later(days=40)
+    await archive.sweep()
+    await archive.books_are_right()
+    assert await own_entries(archive) == []
+
+
+async def test_the_first_instant_of_a_period_belongs_to_it(archive: Archive) -> None:
+    archive.at = datetime(2026, 11, 1, tzinfo=UTC)
+    await archive.charge(40)
+    archive.at = START
+    await archive.erase()
+    assert await own_entries(archive) == ["charge"]
+
+
+async def test_grants_of_the_first_instant_of_a_period_belong_to_it(archive: Archive) -> None:
+    archive.at = datetime(2026, 11, 1, tzinfo=UTC)
+    await only_grants_pay(archive)
+    await archive.grant(100)
+    await archive.charge(101)
+    archive.at = START
+    before = await archive.standing()
+    await archive.erase()
+    assert await archive.standing() == before
+    assert await own_entries(archive) == ["grant", "charge"]
+
+
+async def test_a_later_charge_of_the_first_instant_of_a_period_keeps_its_grants_until_that_is_over(
+    archive: Archive,
+) -> None:
+    archive.at = datetime(2026, 10, 20, tzinfo=UTC)
+    await only_grants_pay(archive)
+    await archive.grant(500)
+    await archive.erase()
+    archive.at = datetime(2026, 11, 1, tzinfo=UTC)
+    await archive.charge(101)
+    archive.at = START
+    await archive.sweep()
+    assert await own_entries(archive) == ["grant", "charge"]
+    assert (await archive.standing()).left_nano == 0, "the month's one nano-dollar is spent"
+    archive.later(days=40)
+    await archive.sweep()
+    assert await own_entries(archive) == []
+
+
 async def test_an_allowance_given_once_stays_spent(archive: Archive) -> None:
     archive.operator = OperatorLimits(member=ONE_CREDIT_ONCE, direct=A_MONTH)
     archive.build()
@@ -128,6 +216,28 @@ async def test_an_allowance_given_once_stays_spent(archive: Archive) -> None:
         await archive.hold(11)
     archive.operator = OperatorLimits(member=A_MONTH, direct=A_MONTH)
     archive.build()
+    await archive.sweep()
+    assert await archive.mentions(DANA) == []
+
+
+@pytest.mark.parametrize("target", [SERVER_DEFAULT, Target.role(33), Target.member(DANA)])
+async def test_an_allowance_that_a_server_gave_once_stays_spent(archive: Archive, target: Target) -> None:
+    """Whose roles are whose is not known here: a role's allowance could be anybody's."""
+    await archive.allow(ONE_CREDIT_ONCE, target)
+    await archive.charge(990)
+    [kept] = (await archive.erase()).kept
+    assert kept.until is None
+    archive.later(days=400)
+    await archive.sweep()
+    rows = await archive.rows("SELECT from_allowance_nano FROM entries WHERE user_id = ?", DANA)
+    assert [row[0] for row in rows] == [990]
+
+
+async def test_what_a_server_gave_another_once_keeps_nothing_of_anybody_else(archive: Archive) -> None:
+    await archive.allow(ONE_CREDIT_ONCE, Target.member(NOAM))
+    await archive.charge(990)
+    await archive.erase()
+    archive.later(days=40)
     await archive.sweep()
     assert await archive.mentions(DANA) == []
 
