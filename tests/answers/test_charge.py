@@ -87,10 +87,9 @@ async def test_an_end_is_written_at_its_time_and_nothing_is_late(
 
 
 async def test_how_it_ended_first_is_how_it_stays(books: Books, late: LateEnds, charge: Charge) -> None:
-    await charge.try_to_end("stopped", consumed(60))
+    await charge.end("stopped", consumed(60))
     assert charge.ended
-    await charge.try_to_end("finished", consumed(90))
-    await charge.end("cut", consumed(0))
+    await charge.end("finished", consumed(90))
     assert [(one.reason, one.user_nano) for one in await entries(books)] == [("stopped", 60)]
     assert len(late) == 0
 
@@ -99,9 +98,9 @@ async def test_what_was_due_first_is_tried_again_where_the_database_failed(
     books: Books, charge: Charge, caplog: pytest.LogCaptureFixture
 ) -> None:
     await refuse_ends(books)
-    await charge.try_to_end("stopped", consumed(60))
+    await charge.end("stopped", consumed(60))
     assert not charge.ended
-    [told] = caplog.messages
+    told = caplog.messages[0]
     assert told.startswith("a charge is not recorded yet: ")
     assert "stuck" in told, "the cause is for whoever runs the bot"
     await let_them_end(books)
@@ -109,9 +108,28 @@ async def test_what_was_due_first_is_tried_again_where_the_database_failed(
     assert [(one.reason, one.user_nano) for one in await entries(books)] == [("stopped", 60)]
 
 
+async def test_what_is_owed_first_is_what_is_paid_however_it_ends(books: Books, charge: Charge) -> None:
+    charge.owe("stopped", consumed(60))
+    charge.owe("finished", consumed(90))
+    assert not charge.ended
+    await charge.end("cut", consumed(0))
+    assert [(one.reason, one.user_nano) for one in await entries(books)] == [("stopped", 60)]
+
+
+async def test_one_that_is_left_to_another_stays_on_hold(books: Books, late: LateEnds, charge: Charge) -> None:
+    charge.leave()
+    assert charge.ended
+    await charge.end("cut", consumed(0))
+    assert await entries(books) == []
+    assert len(late) == 0
+    assert (await books.checked()).open_holds == 1
+
+
 async def test_an_end_in_a_transaction_that_fails_is_what_is_tried_again(books: Books, charge: Charge) -> None:
+    charge.owe("stopped", consumed(60))
+
     async def end_and_fail(tx: Tx) -> None:
-        await charge.end_in(tx, "stopped", consumed(60))
+        await charge.end_in(tx)
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -124,11 +142,9 @@ async def test_an_end_in_a_transaction_that_fails_is_what_is_tried_again(books: 
 async def test_an_end_joins_the_transaction_of_the_answer_as_was_due_and_at_its_time(
     books: Books, clock: list[datetime], charge: Charge
 ) -> None:
-    await refuse_ends(books)
-    await charge.try_to_end("stopped", consumed(60))
-    await let_them_end(books)
+    charge.owe("stopped", consumed(60))
     clock.append(LATER)
-    await books.database.write(lambda tx: charge.end_in(tx, "cut", consumed(0)))
+    await books.database.write(charge.end_in)
     assert [(one.reason, one.user_nano, one.written_at) for one in await entries(books)] == [("stopped", 60, LATER)]
 
 
@@ -180,8 +196,9 @@ async def test_who_is_cancelled_between_two_tries_leaves_the_end_for_later(
 
 async def test_a_transaction_that_cannot_end_it_says_so(books: Books, charge: Charge) -> None:
     await refuse_ends(books)
+    charge.owe("finished", consumed(60))
     with pytest.raises(StorageError):
-        await books.database.write(lambda tx: charge.end_in(tx, "finished", consumed(60)))
+        await books.database.write(charge.end_in)
     assert not charge.ended
     await let_them_end(books)
     await charge.end("finished", consumed(60))
