@@ -1,13 +1,14 @@
 """The rules of cutting Markdown into pages. The judges below are written apart from the code that they judge."""
 
 import re
+import string
 
 import pytest
 import regex
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bot.answers.markdown import Pages, split
+from bot.answers.markdown import Pages, reopening, split
 from bot.delivery.messages import utf16_length
 
 WORDS = [
@@ -161,6 +162,8 @@ def test_any_chunking_gives_the_same_pages(text: str, limit: int, sizes: list[in
 @example(text="wordwordwordwordwordwordword```\n||word", limit=200, sizes=[1])
 @example(text="| a |\nword ||word", limit=200, sizes=[1])
 @example(text="word ~~word \n```py\n", limit=200, sizes=[1])
+@example(text="`\n- ```", limit=200, sizes=[7])
+@example(text="`a\n`b *c", limit=200, sizes=[8])
 @fuzz
 def test_looking_at_the_open_page_changes_nothing(text: str, limit: int, sizes: list[int]) -> None:
     looked = Pages(limit)
@@ -180,6 +183,8 @@ def test_looking_at_the_open_page_changes_nothing(text: str, limit: int, sizes: 
     [
         ("word```\n", "word"),
         ("word```\n|", "word"),
+        ("word```\n  |", "word"),
+        ("word```\n| ", "word```"),
         ("word```\n||", "word```\n||```"),
         ("word```\n||word", "word```\n||word```"),
         ("word```\n| word", "word```\n| word"),
@@ -398,6 +403,45 @@ def test_a_page_is_not_left_half_empty_for_a_better_cut() -> None:
     assert len(pages[0]) > 190
 
 
+def test_a_line_end_at_the_limit_is_no_paragraph_end_yet() -> None:
+    first, second = "word " * 24 + "end", "word " * 14 + "ends"
+    assert len(f"{first}\n\n{second}") == 199
+    assert split(f"{first}\n\n{second}\nand goes on {'word ' * 9}", 200)[0] == first
+
+
+def test_code_is_cut_at_its_last_blank_line() -> None:
+    first, second = "a = 1\n" * 22, "b = 2\n" * 20
+    pages = split(f"```py\n{first}\n{second}```", 200)
+    assert pages[0] == f"```py\n{first}```"
+    assert pages[1].startswith("```py\nb = 2")
+
+
+def test_a_line_end_of_code_at_the_limit_is_no_blank_line_yet() -> None:
+    first, second = "a = 1\n" * 22, "b = 2\n" * 9
+    for extra in range(1, 6):
+        pages = split(f"```py\n{first}\n{second}{'c' * extra}\n{second * 3}```", 200)
+        assert pages[0] == f"```py\n{first}```"
+
+
+def test_the_end_of_a_table_is_better_than_a_line_end() -> None:
+    table = "| a | b |\n|---|---|\n" + "| 1 | 2 |\n" * 11
+    lines = "One line.\n" * 12
+    assert split(f"{table}\n{lines}", 200)[0] == table.strip()
+
+
+def test_a_paragraph_end_is_better_than_the_middle_of_a_table() -> None:
+    paragraph, table = "word " * 24 + "end.", "| a | b |\n|---|---|\n" + "| 1 | 2 |\n" * 12
+    assert split(f"{paragraph}\n\n{table}", 200) == [paragraph, table.strip()]
+
+
+@pytest.mark.parametrize("lead", ["> ", "- ", "* ", "1. ", "# ", "-# ", "| "])
+def test_no_page_begins_with_a_word_that_would_begin_a_block_there(lead: str) -> None:
+    for number in range(30, 40):
+        words = ["word"] * 80
+        words[number] = lead.strip()
+        assert not any(page.startswith(lead) for page in split(" ".join(words), 200)), number
+
+
 def test_a_fence_is_reopened_with_its_language() -> None:
     line = "x = 1  # a comment\n"
     assert split(f"```py\n{line * 20}```\nDone.", 200) == [
@@ -419,9 +463,45 @@ def test_a_fence_closed_right_after_the_cut_is_not_opened_again() -> None:
 @pytest.mark.parametrize("size", [1, 1_000])
 def test_white_space_may_follow_what_closes_a_fence_behind_a_cut(blank: str, size: int) -> None:
     for extra in range(1, 20):
-        pages = fed("```\n" + "a line of code\n" * 12 + "y" * extra + f"\n```{blank}\nAfter it.", 200, [size])
-        assert pages.open(final=True).endswith("After it.")
+        pages = fed("```\n" + "a line of code\n" * 12 + "y" * extra + f"\n```{blank}\nAfter\nit.", 200, [size])
+        shown = [*pages.closed, pages.open(final=True)]
+        assert "\n".join(shown).endswith("After\nit.")
+        assert not any(re.search(r"```\s*```", page) for page in shown)
+
+
+@pytest.mark.parametrize("size", [1, 1_000])
+def test_white_space_may_stand_before_what_closes_a_fence_behind_a_cut(size: int) -> None:
+    for extra in range(1, 20):
+        pages = fed("```\n" + "a line of code\n" * 12 + "y" * extra + "\n  ```\nAfter it.", 200, [size])
         assert not any(re.search(r"```\s*```", page) for page in [*pages.closed, pages.open(final=True)])
+
+
+def test_a_fence_that_its_quote_ends_behind_a_cut_takes_no_line_with_it() -> None:
+    for extra in range(1, 20):
+        pages = split("> ```\n" + "> a line of code\n" * 10 + f"> {'y' * extra}\nAfter it.\nMore.", 200)
+        assert "\n".join(pages).endswith("After it.\nMore.")
+
+
+def test_a_quote_to_the_end_of_the_message_goes_on_behind_a_fence_closed_at_the_cut() -> None:
+    for extra in range(1, 20):
+        pages = split(">>> ```\n" + "a line of code\n" * 11 + "y" * extra + "\n```\nAfter it. " + "word " * 20, 200)
+        assert all(page.startswith(">>> ") for page in pages)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", ""),
+        ("text", ""),
+        ("text\n```py title\nx", "```py\n"),
+        ("````\n```\nx", "````\n"),
+        ("> ```js\n> x", "> ```js\n"),
+        ("```py\nx\n```", ""),
+        ("```py\nx\n```\nafter", ""),
+    ],
+)
+def test_an_answer_that_goes_on_opens_the_fence_anew_in_which_it_ended(text: str, line: str) -> None:
+    assert reopening(text) == line
 
 
 def test_a_longer_fence_keeps_shorter_ones_as_content() -> None:
@@ -449,6 +529,12 @@ def test_a_quote_to_the_end_of_the_message_goes_on_in_the_next() -> None:
     assert all(page.startswith(">>> ") for page in split(">>> " + "some words\n\n" * 40, 200))
 
 
+def test_a_growing_page_is_not_shown_before_it_has_more_than_what_it_repeats() -> None:
+    for text in (">>> " + "[link](https://example.org/) " * 20, "| a |\n|---|\n" + "| some cells |\n" * 20):
+        for state in states(text, 200, 1)[200:]:
+            assert state == "" or re.search("link|s", state)
+
+
 def test_subtext_goes_on_as_subtext() -> None:
     assert all(page.startswith("-# ") for page in split("-# " + "small words " * 30, 200))
 
@@ -466,7 +552,21 @@ def test_emphasis_longer_than_a_page_is_closed_and_reopened() -> None:
 
 def test_a_cluster_longer_than_a_page_is_cut_between_code_points() -> None:
     text = "Z" + "\u0301" * 1000
-    assert "".join(split(text, 200)) == text
+    pages = split(text, 200)
+    assert "".join(pages) == text
+    assert [len(page) for page in pages] == [200, 200, 200, 200, 200, 1]
+
+
+def test_a_mark_is_not_torn_where_there_are_no_spaces() -> None:
+    for before in range(180, 202):
+        pages = split("数" * before + "**重要**" + "数" * 100, 200)
+        assert sum("**重要**" in page for page in pages) == 1, before
+
+
+def test_an_escape_is_not_torn_where_there_are_no_spaces() -> None:
+    for before in range(190, 202):
+        pages = split("数" * before + "\\*" + "数" * 100, 200)
+        assert sum("\\*" in page for page in pages) == 1, before
 
 
 def test_a_pair_of_surrogates_is_one_character() -> None:
@@ -480,6 +580,9 @@ def test_nul_is_dropped_and_a_lone_surrogate_replaced() -> None:
 @pytest.mark.parametrize(
     ("text", "state"),
     [
+        ("```py", ""),
+        ("```py\n\n", ""),
+        ("```\n``", ""),
         ("text ```", "text"),
         ("text\n``", "text"),
         ("text\n```", "text"),
@@ -491,6 +594,7 @@ def test_nul_is_dropped_and_a_lone_surrogate_replaced() -> None:
         ("```\nx\n`", "```\nx\n```"),
         ("```\nx\n``", "```\nx\n```"),
         ("```\nx\n```", "```\nx\n```"),
+        ("```\nx\n`` `", "```\nx\n`` `\n```"),
         ("```\nx\n```👨\u200d", "```\nx\n```"),
         ("```\nx\n```\nafter", "```\nx\n```\nafter"),
         ("a **", "a"),
@@ -498,6 +602,8 @@ def test_nul_is_dropped_and_a_lone_surrogate_replaced() -> None:
         ("a **b*", "a **b**"),
         ("a **b**", "a **b**"),
         ("a **b *c", "a **b *c***"),
+        ("a **b**c", "a **b**c"),
+        ("a ***数***学", "a ***数***学"),
         ("a *b\n\nc", "a *b\n\nc"),
         ("a *b\n\n", "a *b"),
         ("a *b\n- ", "a *b"),
@@ -506,7 +612,11 @@ def test_nul_is_dropped_and_a_lone_surrogate_replaced() -> None:
         ("a ||b", "a ||b||"),
         ("a ~~b ", "a ~~b~~"),
         ("snake_case and _x", "snake_case and _x_"),
+        ("snake_case", "snake_case"),
+        ("_snake_case x", "_snake_case x_"),
         ("2 * 3 and 4*5 x", "2 * 3 and 4*5 x"),
+        ("f*(x", "f*(x"),
+        ("f**(x", "f**(x**"),
         ("\\*not", "\\*not"),
         ("* item\n* other", "* item\n* other"),
         ("see [te", "see"),
@@ -521,6 +631,8 @@ def test_nul_is_dropped_and_a_lone_surrogate_replaced() -> None:
         ("[1] is", "[1] is"),
         ("family 👨\u200d", "family"),
         ("flag 🇩", "flag"),
+        ("🇩", ""),
+        ("café", "café"),
         ("- a\n- ", "- a"),
         ("a\n\n##", "a"),
     ],
@@ -536,6 +648,32 @@ def test_what_is_held_back_has_a_bound(torn: str) -> None:
     pages = Pages(2_000)
     pages.feed("text " + torn + "x" * 400)
     assert len(pages.open()) > 400
+
+
+@pytest.mark.parametrize("torn", ["\\", "👨\u200d"])
+def test_what_is_held_back_has_a_bound_however_it_goes_on(torn: str) -> None:
+    pages = Pages(2_000)
+    pages.feed("text " + torn * 400)
+    assert len(pages.open()) > 100
+
+
+def test_a_line_of_code_is_shown_from_its_first_letter() -> None:
+    for letter in string.ascii_letters:
+        pages = Pages(2_000)
+        pages.feed(f"```\n{letter}")
+        assert pages.open() == f"```\n{letter}\n```"
+
+
+def test_a_growing_page_is_shown_up_to_the_limit_with_what_closes_it() -> None:
+    pages = Pages(200)
+    pages.feed("**" + "x" * 196)
+    assert pages.open() == f"**{'x' * 196}**"
+
+
+def test_a_growing_page_without_room_for_its_closing_shows_less_of_its_text() -> None:
+    pages = Pages(200)
+    pages.feed("**" + "x" * 197)
+    assert re.fullmatch(r"\*\*x{100,196}\*\*", pages.open())
 
 
 @pytest.mark.parametrize("text", ["a **b", "see [te", "a\n- ", "hi <@12", "flag 🇩", "a ``"])
@@ -558,6 +696,7 @@ def torn_pages(text: str, limit: int) -> list[str]:
         ("a **b**", "a **b**"),
         ("a **b *c", "a **b *c***"),
         ("a ***b*", "a ***b***"),
+        ("**a word", "**a word**"),
         ("a **b `c", "a **b `c`**"),
         ("a ``b`", "a ``b``"),
         ("a ||b|", "a ||b||"),
@@ -566,6 +705,7 @@ def torn_pages(text: str, limit: int) -> list[str]:
         ("**a *", "**a** *"),
         ("**a\\", "**a**\\"),
         ("**a\\\\", "**a\\\\**"),
+        ("**a\\\\\\", "**a**\\\\\\"),
         ("`a \\", "`a \\`"),
         ("`a *", "`a *`"),
         ("- **a\n-", "- **a**\n-"),
@@ -577,6 +717,8 @@ def torn_pages(text: str, limit: int) -> list[str]:
         ("flag 🇩", "flag 🇩"),
         ("```py\nx", "```py\nx\n```"),
         ("```py\nx\n``", "```py\nx\n```"),
+        ("```py\nx\n`` \n", "```py\nx\n```"),
+        ("```py\na `b`", "```py\na `b`\n```"),
         ("> ```py\n> x\n> `", "> ```py\n> x\n> ```"),
     ],
 )

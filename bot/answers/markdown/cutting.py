@@ -20,6 +20,7 @@ _SENTENCE: Final = re.compile(r"[.!?…。！？][\"'”’»)\]*_]*$")
 _LEAD_IN: Final = re.compile(r"[:：][*_ \t\r]*$|^[ \t]*\*\*[^*]*\*\*[ \t\r]*$")
 """A line that ends in a colon, or is bold as a whole, as a heading would be."""
 _WIDE_STOP: Final = re.compile(r"[。！？，、；：][”’」』）]?(?=\w)")
+_TWO_OF_A_MARK: Final = re.compile(r"([*_~|`])\1")
 _CLUSTER: Final = regex.compile(r"\X")
 _TEXT_BEFORE: Final = 8
 _LONGEST_LINK: Final = 800
@@ -201,6 +202,8 @@ class _Chooser:
 
     def _touches_mark(self, position: int) -> bool:
         """Whether a mark would be torn, or left with nothing between it and the one that closes or reopens it."""
+        if _TWO_OF_A_MARK.match(self._text, position - 1):  # what it marks may be cut off, too
+            return True
         last = self._reading.change_before(position)
         if last is not None and last.opens and last.end == position:
             return True
