@@ -634,6 +634,11 @@ def test_nul_is_dropped_and_a_lone_surrogate_replaced() -> None:
         ("🇩", ""),
         ("café", "café"),
         ("- a\n- ", "- a"),
+        ("- a\n- [te", "- a"),
+        ("- a\n- **", "- a"),
+        ("- a\n- **b", "- a\n- **b**"),
+        (">>> <@12", ""),
+        ("a\n---\n[te", "a\n---"),
         ("a\n\n##", "a"),
     ],
 )

@@ -143,8 +143,9 @@ class Pages:
     def _leave_fence(self) -> None:
         """The fence was closed on the page before; its own closing line, if there is one, has nothing left to close."""
         assert self._cut is not None
+        assert self._cut.fence is not None
         line, line_end, _ = self._body.partition("\n")
-        if self._cut.fence is not None and self._cut.fence.is_closed_by(line):
+        if self._cut.fence.is_closed_by(line):
             self._drop(len(line + line_end))
         self._lines_skipped = 1
         self._cut = replace(self._cut, fence=None)

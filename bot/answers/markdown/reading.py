@@ -123,8 +123,7 @@ _WITHOUT_INLINE = frozenset({Kind.BLANK, Kind.RULE, Kind.FENCE_CLOSER}) | IN_FEN
 
 def reopening(text: str) -> str:
     """The line, with its end, that opens the fence anew in which `text` ends; "" where none is open."""
-    lines = read(text, ended=True).lines
-    fence = lines[-1].fence if lines else None
+    fence = read(text).lines[-1].fence
     return fence.opening if fence is not None else ""
 
 
