@@ -164,6 +164,7 @@ def test_any_chunking_gives_the_same_pages(text: str, limit: int, sizes: list[in
 @example(text="word ~~word \n```py\n", limit=200, sizes=[1])
 @example(text="`\n- ```", limit=200, sizes=[7])
 @example(text="`a\n`b *c", limit=200, sizes=[8])
+@example(text="```\n>\f\n`", limit=200, sizes=[8])
 @fuzz
 def test_looking_at_the_open_page_changes_nothing(text: str, limit: int, sizes: list[int]) -> None:
     looked = Pages(limit)
@@ -364,6 +365,22 @@ def test_a_header_too_long_to_repeat_is_not_repeated() -> None:
     assert [page.startswith(header) for page in split(header + "| 1 |\n" * 60, 200)] == [True, False, False]
 
 
+@pytest.mark.parametrize(("length", "repeated"), [(50, True), (51, False)])
+def test_a_header_is_repeated_up_to_a_quarter_of_the_page(length: int, repeated: bool) -> None:
+    rule = "\n|---|\n"
+    header = f"| {'a' * (length - len(rule) - 4)} |{rule}"
+    assert split(header + "| 1 |\n" * 60, 200)[1].startswith(header) is repeated
+
+
+def test_a_row_longer_than_a_page_is_cut_between_its_words() -> None:
+    pages = split("| a |\n|---|\n| " + "cell " * 80 + "|", 200)
+    assert all(len(page) > 190 and page.endswith("cell") for page in pages[:-1])
+
+
+def test_a_table_behind_a_cut_begins_with_its_own_header() -> None:
+    assert split("word " * 38 + "end\n| a | b |\n|---|---|\n| 1 | 2 |", 200)[1] == "| a | b |\n|---|---|\n| 1 | 2 |"
+
+
 def test_text_behind_a_cut_table_does_not_get_its_header() -> None:
     table = "| a | b |\n|---|---|\n" + "| 1 | 2 |\n" * 17
     assert split(table + "\nText. " + "word " * 20, 200)[1].startswith("Text.")
@@ -398,9 +415,65 @@ def test_a_sentence_end_is_better_than_a_word() -> None:
     assert split(f"{first} {second}", 200) == [first, second.strip()]
 
 
-def test_a_page_is_not_left_half_empty_for_a_better_cut() -> None:
-    pages = split("Short.\n\n" + "word " * 60, 200)
+@pytest.mark.parametrize("start", ["Short.\n\n", "A longer one. " * 6 + "\n\n", "Plain words. **"])
+def test_a_page_is_not_left_half_empty_for_a_better_cut(start: str) -> None:
+    pages = split(start + "word " * 60, 200)
     assert len(pages[0]) > 190
+
+
+def test_a_word_longer_than_half_a_page_is_whole() -> None:
+    assert split("word " * 10 + "x" * 180, 200) == [("word " * 10).strip(), "x" * 180]
+
+
+@pytest.mark.parametrize("mark", ["", "**"])
+def test_a_link_longer_than_half_a_page_is_whole(mark: str) -> None:
+    link = f"[{'a long name ' * 13}](https://example.org/)"
+    words = ("word " * 10).strip()
+    assert split(f"{mark}{words} {link}{mark}", 200) == [f"{mark}{words}{mark}", f"{mark}{link}{mark}"]
+
+
+def test_a_link_whose_words_end_a_sentence_is_whole_before_a_torn_one() -> None:
+    link = "[One. Two](https://example.org/)"
+    pages = split("w" * 105 + link + "[three](https://example.org/" + "a" * 60 + ")", 200)
+    assert pages[0] == "w" * 105 + link
+
+
+def test_text_without_spaces_is_cut_behind_its_stops() -> None:
+    assert all(page.endswith("。") for page in split(("数" * 33 + "。") * 20, 200))
+
+
+def test_a_bracket_in_code_begins_no_link() -> None:
+    assert len(split("```py\nvalues = [" + "1, " * 150 + "]\n```", 200)[0]) > 190
+
+
+def test_code_without_spaces_is_cut_and_goes_on_in_its_fence() -> None:
+    pages = split("```py\n" + "x" * 500 + "\n```", 200)
+    assert "".join(page.removeprefix("```py\n").removesuffix("\n```") for page in pages) == "x" * 500
+    assert [len(page) for page in pages] == [200, 200, 130]
+
+
+def test_a_line_of_code_that_is_cut_in_a_quote_goes_on_in_its_fence() -> None:
+    pages = split("> ```py\n> " + "word " * 80 + "\n> ```", 200)
+    assert len(pages) == 3
+    assert all(page.startswith("> ```py\n> word") and page.endswith("\n> ```") for page in pages)
+
+
+def test_what_closes_a_fence_is_within_the_limit() -> None:
+    for length in range(170, 200):
+        for page in split("```\n" + "x" * length + "\ny\n```", 200):
+            assert len(page) <= 200
+
+
+@pytest.mark.parametrize("lead", ["> ", ">>> ", "- ", "1. ", "- [ ] ", "# ", "-# ", "> **", "> ```\n> "])
+def test_a_page_does_not_end_before_the_first_word_of_a_line(lead: str) -> None:
+    page = split(f"{lead}{'x' * 500}", 200)[0]
+    assert page.startswith(f"{lead}x")
+    assert len(page) > 190
+
+
+def test_a_line_of_exactly_the_limit_fills_a_page() -> None:
+    line = "word " * 39 + "words"
+    assert split(f"{line}\nmore", 200) == [line, "more"]
 
 
 def test_a_line_end_at_the_limit_is_no_paragraph_end_yet() -> None:
@@ -493,7 +566,12 @@ def test_a_quote_to_the_end_of_the_message_goes_on_behind_a_fence_closed_at_the_
     [
         ("", ""),
         ("text", ""),
-        ("text\n```py title\nx", "```py\n"),
+        ("text\n```py a title\nx", "```py\n"),
+        (f"```{'l' * 40}\nx", f"```{'l' * 40}\n"),
+        (f"```{'l' * 41}\nx", "```\n"),
+        ("```\n> ```", "```\n"),
+        ("> ```js\n  > x", "> ```js\n"),
+        ("> ```js\n> x\nafter", ""),
         ("````\n```\nx", "````\n"),
         ("> ```js\n> x", "> ```js\n"),
         ("```py\nx\n```", ""),
@@ -559,8 +637,15 @@ def test_a_cluster_longer_than_a_page_is_cut_between_code_points() -> None:
 
 def test_a_mark_is_not_torn_where_there_are_no_spaces() -> None:
     for before in range(180, 202):
-        pages = split("数" * before + "**重要**" + "数" * 100, 200)
-        assert sum("**重要**" in page for page in pages) == 1, before
+        for whole in ("**重要**", "`重要`", "||重要||"):
+            pages = split("数" * before + whole + "数" * 100, 200)
+            assert sum(whole in page for page in pages) == 1, before
+
+
+def test_a_mark_does_not_begin_the_page_behind_what_it_marks() -> None:
+    for length in range(180, 202):
+        for page in split("**" + "数" * length + "**" + "数" * 100, 200):
+            assert "****" not in page
 
 
 def test_an_escape_is_not_torn_where_there_are_no_spaces() -> None:
@@ -603,6 +688,12 @@ def test_nul_is_dropped_and_a_lone_surrogate_replaced() -> None:
         ("a **b**", "a **b**"),
         ("a **b *c", "a **b *c***"),
         ("a **b**c", "a **b**c"),
+        ("a ****b", "a ****b"),
+        ("a `b`", "a `b`"),
+        ("a `b` ", "a `b`"),
+        (f"a {'`' * 16}b", f"a {'`' * 16}b{'`' * 16}"),
+        (f"a {'`' * 17}b", f"a {'`' * 17}b"),
+        ("| a |\n|---|\n| b || c", "| a |\n|---|\n| b || c"),
         ("a ***数***学", "a ***数***学"),
         ("a *b\n\nc", "a *b\n\nc"),
         ("a *b\n\n", "a *b"),
@@ -624,6 +715,9 @@ def test_nul_is_dropped_and_a_lone_surrogate_replaced() -> None:
         ("see [text](http://exa", "see"),
         ("see [text](http://example.org)", "see [text](http://example.org)"),
         ("see **[te", "see"),
+        ("[a](http://example.org)[te", "[a](http://example.org)"),
+        ("[a](http://example.org),[b](http://exa", "[a](http://example.org),"),
+        ("<http://example.org/[a]>", "<http://example.org/[a]>"),
         ("see http://exa", "see"),
         ("see http://example.org/a_b ok", "see http://example.org/a_b ok"),
         ("hi <@12", "hi"),

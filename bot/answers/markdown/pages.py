@@ -136,7 +136,8 @@ class Pages:
         if fence is None:
             return True
         line, line_end, _ = self._body.partition("\n")
-        if fence.ends_before(line) or (line_end and fence.is_closed_by(line)):
+        begins = self._lines_skipped > 0  # or else it goes on, and its quote marks are on the page before
+        if (begins and fence.ends_before(line)) or (line_end and fence.is_closed_by(line)):
             return False
         return True if line_end or not fence.may_be_closed_by(line) else None
 

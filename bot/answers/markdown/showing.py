@@ -11,7 +11,6 @@ import regex
 
 from bot.answers.markdown.blocks import IN_FENCE, Fence, Kind, Line, opens_fence
 from bot.answers.markdown.cutting import closing
-from bot.answers.markdown.inline import unfinished
 from bot.answers.markdown.reading import Reading
 
 HELD_BACK: Final = 300
@@ -124,7 +123,7 @@ def _settled(reading: Reading) -> int:
     half_mark = _HALF_MARK.search(text, start)
     return min(
         _whole_cluster(text),
-        _unless_inside(reading, unfinished(text, start)),
+        _unless_inside(reading, reading.unfinished(start)),
         _unless_inside(reading, half_mark.start() if half_mark is not None else len(text)),
     )
 
