@@ -236,7 +236,7 @@ def test_a_torn_rest_after_the_finish_reason_is_no_loss() -> None:
 
 def test_whatever_follows_done_is_passed_over() -> None:
     assert decoded([FIXTURES["after done"]]) == ([TextDelta("a"), Finished("stop")], None)
-    assert decoded([stream("[DONE]") + f"data: {chunk('never')}".encode()]) == ([], None)
+    assert decoded([stream("[DONE]"), f"data: {chunk('never')}".encode()]) == ([], None)
 
 
 @pytest.mark.parametrize("reason", ["", 7, None])
