@@ -373,6 +373,24 @@ def test_a_header_is_repeated_up_to_a_quarter_of_the_page(length: int, repeated:
     assert split(header + "| 1 |\n" * 60, 200)[1].startswith(header) is repeated
 
 
+def test_a_row_longer_than_half_a_page_is_whole() -> None:
+    paragraph, table = "A paragraph. " * 4 + "End.", "| a |\n|---|\n| " + "cell " * 30 + "|"
+    assert split(f"{paragraph}\n\n{table}", 200) == [paragraph, table]
+
+
+def test_rows_without_a_delimiter_have_no_header_to_repeat() -> None:
+    assert "\n".join(split("| a | b |\n" * 40, 200)).split("\n") == ["| a | b |"] * 40
+
+
+def test_a_header_that_fills_its_page_is_not_repeated() -> None:
+    header = "|" + "a" * 197 + "|"
+    assert split(f"{header}\n|---|\n| 1 |", 200) == [header, "|---|\n| 1 |"]
+
+
+def test_no_page_ends_with_the_bar_that_begins_a_row() -> None:
+    assert not any(page.endswith("\n|") for page in split("| a |\n|---|\n| " + "x" * 500, 200))
+
+
 def test_a_row_longer_than_a_page_is_cut_between_its_words() -> None:
     pages = split("| a |\n|---|\n| " + "cell " * 80 + "|", 200)
     assert all(len(page) > 190 and page.endswith("cell") for page in pages[:-1])
@@ -416,10 +434,16 @@ def test_a_sentence_end_is_better_than_a_word() -> None:
     assert split(f"{first} {second}", 200) == [first, second.strip()]
 
 
-@pytest.mark.parametrize("start", ["Short.\n\n", "A longer one. " * 6 + "\n\n", "Plain words. **"])
+@pytest.mark.parametrize("start", ["Short.\n\n", "A longer one. " * 6 + "\n\n", "Plain words. **", "Code.\n```\n"])
 def test_a_page_is_not_left_half_empty_for_a_better_cut(start: str) -> None:
     pages = split(start + "word " * 60, 200)
     assert len(pages[0]) > 190
+
+
+@pytest.mark.parametrize("announcing", ["These are the things that follow:", "**A title of its own**"])
+def test_a_line_that_announces_the_next_one_moves_to_its_page(announcing: str) -> None:
+    first, second = "word " * 24 + "end", "some more words " * 6 + "end"
+    assert split(f"{first}\n{announcing}\n{second}", 200) == [first, f"{announcing}\n{second}"]
 
 
 def test_a_word_longer_than_half_a_page_is_whole() -> None:
@@ -515,8 +539,8 @@ def test_a_paragraph_end_is_better_than_the_middle_of_a_table() -> None:
 
 @pytest.mark.parametrize("lead", ["> ", "- ", "* ", "1. ", "# ", "-# ", "| "])
 def test_no_page_begins_with_a_word_that_would_begin_a_block_there(lead: str) -> None:
-    for number in range(30, 40):
-        words = ["word"] * 80
+    for number in range(25, 33):
+        words = ["word."] * 80
         words[number] = lead.strip()
         assert not any(page.startswith(lead) for page in split(" ".join(words), 200)), number
 
@@ -654,8 +678,9 @@ def test_a_mark_is_not_torn_where_there_are_no_spaces() -> None:
 
 def test_a_mark_does_not_begin_the_page_behind_what_it_marks() -> None:
     for length in range(180, 202):
-        for page in split("**" + "数" * length + "**" + "数" * 100, 200):
-            assert "****" not in page
+        for inner in ("", "*重要*数"):
+            for page in split("**" + "数" * length + inner + "**" + "数" * 100, 200):
+                assert "****" not in page
 
 
 def test_an_escape_is_not_torn_where_there_are_no_spaces() -> None:
@@ -705,7 +730,8 @@ def test_nul_is_dropped_and_a_lone_surrogate_replaced() -> None:
         ("a ```\n```\n", "a ```"),
         (f"a {'`' * 16}b", f"a {'`' * 16}b{'`' * 16}"),
         (f"a {'`' * 17}b", f"a {'`' * 17}b"),
-        ("| a |\n|---|\n| b || c", "| a |\n|---|\n| b || c"),
+        ("| a |\n|---|\n| b ||c", "| a |\n|---|\n| b ||c"),
+        ("| a |\n|---|\n| **b", "| a |\n|---|\n| **b**"),
         ("a ***数***学", "a ***数***学"),
         ("a *b\n\nc", "a *b\n\nc"),
         ("a *b\n\n", "a *b"),
