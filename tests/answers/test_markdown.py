@@ -222,6 +222,7 @@ def test_every_fence_is_closed_in_every_page_and_state(text: str, limit: int, si
 
 
 @given(markdown, limits)
+@example(text="> ```py\n" + "> print('a line')\n" * 20 + "> ```\n" + "word " * 80, limit=200)
 @fuzz
 def test_nothing_is_lost_between_the_pages(text: str, limit: int) -> None:
     pages, source, position = Pages(limit), clean(text), 0
@@ -370,7 +371,7 @@ def test_a_header_too_long_to_repeat_is_not_repeated() -> None:
 def test_a_header_is_repeated_up_to_a_quarter_of_the_page(length: int, repeated: bool) -> None:
     rule = "\n|---|\n"
     header = f"| {'a' * (length - len(rule) - 4)} |{rule}"
-    assert split(header + "| 1 |\n" * 60, 200)[1].startswith(header) is repeated
+    assert split(header + "| 1 |\n" * 60, 200)[1].startswith(header if repeated else "| 1 |")
 
 
 def test_a_row_longer_than_half_a_page_is_whole() -> None:
@@ -480,6 +481,11 @@ def test_code_without_spaces_is_cut_and_goes_on_in_its_fence() -> None:
     pages = split("```py\n" + "x" * 500 + "\n```", 200)
     assert "".join(page.removeprefix("```py\n").removesuffix("\n```") for page in pages) == "x" * 500
     assert [len(page) for page in pages] == [200, 200, 130]
+
+
+def test_a_fence_is_not_opened_at_the_end_of_a_page() -> None:
+    pages = split("# Heading\n```py\n" + "x" * 300, 200)
+    assert pages == ["# Heading", f"```py\n{'x' * 190}\n```", f"```py\n{'x' * 110}\n```"]
 
 
 def test_a_line_of_code_that_is_cut_in_a_quote_goes_on_in_its_fence() -> None:

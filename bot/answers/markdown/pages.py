@@ -171,7 +171,7 @@ class Pages:
         before = len(self._prefix)
         blank = _match_end(_LEADING, self._body)
         cut = choose(text, first=before + blank + 1, fits=self._fits, table_units=self._limit // 4)
-        page = text[: cut.end].rstrip()
+        page = text[: cut.end]
         if len(page) > before:
             part = Part(start=self._start, end=self._start + len(page) - before, prefix=self._prefix, suffix=cut.suffix)
             self._parts.append(part)
