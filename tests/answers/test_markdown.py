@@ -469,6 +469,16 @@ def test_a_page_may_end_behind_what_is_marked(whole: str) -> None:
     assert split(f"{'word ' * 37}{whole} {'x' * 30}", 200)[0] == f"{'word ' * 37}{whole}"
 
 
+def test_a_link_that_ends_at_the_limit_is_whole() -> None:
+    link = "[a](https://example.org/)"
+    assert split("w" * 175 + link + "y" * 30, 200) == ["w" * 175 + link, "y" * 30]
+
+
+def test_an_escape_does_not_end_a_word() -> None:
+    words, last = ("word " * 36).strip(), "aaaa\\*" + "b" * 30
+    assert split(f"{words} {last}", 200) == [words, last]
+
+
 def test_text_without_spaces_is_cut_behind_its_stops() -> None:
     assert all(page.endswith("。") for page in split(("数" * 33 + "。") * 20, 200))
 

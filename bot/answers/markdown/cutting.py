@@ -115,8 +115,6 @@ class _Chooser:
         if near is not None and near[0] <= Rank.WORD_IN_EMPHASIS:
             return near[1]
         far = self._best_of([*self._lines(self._first, half), *self._words(self._first, half)])
-        if far is not None and far[0] <= Rank.WORD_IN_EMPHASIS:
-            return far[1]
         between = self._best_of(list(self._clusters(self._first, top)))
         found = [candidate for candidate in (near, far, between) if candidate is not None]
         return min(found, key=lambda candidate: candidate[0])[1] if found else self._last_resort(top)
