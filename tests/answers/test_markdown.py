@@ -504,10 +504,13 @@ def test_a_line_of_code_that_is_cut_in_a_quote_goes_on_in_its_fence() -> None:
     assert all(page.startswith("> ```py\n> word") and page.endswith("\n> ```") for page in pages)
 
 
-def test_what_closes_a_fence_is_within_the_limit() -> None:
+@pytest.mark.parametrize("opener", ["```\n", "> ```\n> ", "`````md\n```\n"])
+@pytest.mark.parametrize("rest", ["", "\ny"])
+def test_what_closes_a_fence_is_within_the_limit(opener: str, rest: str) -> None:
     for length in range(170, 200):
-        for page in split("```\n" + "x" * length + "\ny\n```", 200):
+        for page in split(opener + "x" * length + rest, 200):
             assert len(page) <= 200
+            assert not fence_left_open(page)
 
 
 @pytest.mark.parametrize("lead", ["> ", ">>> ", "- ", "1. ", "- [ ] ", "# ", "-# ", "> **", "> ```\n> "])
