@@ -603,6 +603,7 @@ def test_a_fence_that_its_quote_ends_behind_a_cut_takes_no_line_with_it() -> Non
     for extra in range(1, 20):
         pages = split("> ```\n" + "> a line of code\n" * 10 + f"> {'y' * extra}\nAfter it.\nMore.", 200)
         assert "\n".join(pages).endswith("After it.\nMore.")
+        assert not any("> ```\nAfter it." in page for page in pages)
 
 
 def test_a_quote_to_the_end_of_the_message_goes_on_behind_a_fence_closed_at_the_cut() -> None:
