@@ -1,13 +1,14 @@
 """The rules of cutting Markdown into pages. The judges below are written apart from the code that they judge."""
 
 import re
+import string
 
 import pytest
 import regex
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bot.answers.markdown import Pages, split
+from bot.answers.markdown import Pages, reopening, split
 from bot.delivery.messages import utf16_length
 
 WORDS = [
@@ -161,6 +162,10 @@ def test_any_chunking_gives_the_same_pages(text: str, limit: int, sizes: list[in
 @example(text="wordwordwordwordwordwordword```\n||word", limit=200, sizes=[1])
 @example(text="| a |\nword ||word", limit=200, sizes=[1])
 @example(text="word ~~word \n```py\n", limit=200, sizes=[1])
+@example(text="`\n- ```", limit=200, sizes=[7])
+@example(text="`a\n`b *c", limit=200, sizes=[8])
+@example(text="```\n>\f\n`", limit=200, sizes=[8])
+@example(text="``\n\n```\n\n```\n\n```\n\n```", limit=240, sizes=[3])
 @fuzz
 def test_looking_at_the_open_page_changes_nothing(text: str, limit: int, sizes: list[int]) -> None:
     looked = Pages(limit)
@@ -180,6 +185,8 @@ def test_looking_at_the_open_page_changes_nothing(text: str, limit: int, sizes: 
     [
         ("word```\n", "word"),
         ("word```\n|", "word"),
+        ("word```\n  |", "word"),
+        ("word```\n| ", "word```"),
         ("word```\n||", "word```\n||```"),
         ("word```\n||word", "word```\n||word```"),
         ("word```\n| word", "word```\n| word"),
@@ -215,6 +222,7 @@ def test_every_fence_is_closed_in_every_page_and_state(text: str, limit: int, si
 
 
 @given(markdown, limits)
+@example(text="> ```py\n" + "> print('a line')\n" * 20 + "> ```\n" + "word " * 80, limit=200)
 @fuzz
 def test_nothing_is_lost_between_the_pages(text: str, limit: int) -> None:
     pages, source, position = Pages(limit), clean(text), 0
@@ -359,6 +367,40 @@ def test_a_header_too_long_to_repeat_is_not_repeated() -> None:
     assert [page.startswith(header) for page in split(header + "| 1 |\n" * 60, 200)] == [True, False, False]
 
 
+@pytest.mark.parametrize(("length", "repeated"), [(50, True), (51, False)])
+def test_a_header_is_repeated_up_to_a_quarter_of_the_page(length: int, repeated: bool) -> None:
+    rule = "\n|---|\n"
+    header = f"| {'a' * (length - len(rule) - 4)} |{rule}"
+    assert split(header + "| 1 |\n" * 60, 200)[1].startswith(header if repeated else "| 1 |")
+
+
+def test_a_row_longer_than_half_a_page_is_whole() -> None:
+    paragraph, table = "A paragraph. " * 4 + "End.", "| a |\n|---|\n| " + "cell " * 30 + "|"
+    assert split(f"{paragraph}\n\n{table}", 200) == [paragraph, table]
+
+
+def test_rows_without_a_delimiter_have_no_header_to_repeat() -> None:
+    assert "\n".join(split("| a | b |\n" * 40, 200)).split("\n") == ["| a | b |"] * 40
+
+
+def test_a_header_that_fills_its_page_is_not_repeated() -> None:
+    header = "|" + "a" * 197 + "|"
+    assert split(f"{header}\n|---|\n| 1 |", 200) == [header, "|---|\n| 1 |"]
+
+
+def test_no_page_ends_with_the_bar_that_begins_a_row() -> None:
+    assert not any(page.endswith("\n|") for page in split("| a |\n|---|\n| " + "x" * 500, 200))
+
+
+def test_a_row_longer_than_a_page_is_cut_between_its_words() -> None:
+    pages = split("| a |\n|---|\n| " + "cell " * 80 + "|", 200)
+    assert all(len(page) > 190 and page.endswith("cell") for page in pages[:-1])
+
+
+def test_a_table_behind_a_cut_begins_with_its_own_header() -> None:
+    assert split("word " * 38 + "end\n| a | b |\n|---|---|\n| 1 | 2 |", 200)[1] == "| a | b |\n|---|---|\n| 1 | 2 |"
+
+
 def test_text_behind_a_cut_table_does_not_get_its_header() -> None:
     table = "| a | b |\n|---|---|\n" + "| 1 | 2 |\n" * 17
     assert split(table + "\nText. " + "word " * 20, 200)[1].startswith("Text.")
@@ -393,9 +435,133 @@ def test_a_sentence_end_is_better_than_a_word() -> None:
     assert split(f"{first} {second}", 200) == [first, second.strip()]
 
 
-def test_a_page_is_not_left_half_empty_for_a_better_cut() -> None:
-    pages = split("Short.\n\n" + "word " * 60, 200)
+@pytest.mark.parametrize("start", ["Short.\n\n", "A longer one. " * 6 + "\n\n", "Plain words. **", "Code.\n```\n"])
+def test_a_page_is_not_left_half_empty_for_a_better_cut(start: str) -> None:
+    pages = split(start + "word " * 60, 200)
     assert len(pages[0]) > 190
+
+
+@pytest.mark.parametrize("announcing", ["These are the things that follow:", "**A title of its own**"])
+def test_a_line_that_announces_the_next_one_moves_to_its_page(announcing: str) -> None:
+    first, second = "word " * 24 + "end", "some more words " * 6 + "end"
+    assert split(f"{first}\n{announcing}\n{second}", 200) == [first, f"{announcing}\n{second}"]
+
+
+def test_a_word_longer_than_half_a_page_is_whole() -> None:
+    assert split("word " * 10 + "x" * 180, 200) == [("word " * 10).strip(), "x" * 180]
+
+
+@pytest.mark.parametrize("mark", ["", "**"])
+def test_a_link_longer_than_half_a_page_is_whole(mark: str) -> None:
+    link = f"[{'a long name ' * 13}](https://example.org/)"
+    words = ("word " * 10).strip()
+    assert split(f"{mark}{words} {link}{mark}", 200) == [f"{mark}{words}{mark}", f"{mark}{link}{mark}"]
+
+
+def test_a_link_whose_words_end_a_sentence_is_whole_before_a_torn_one() -> None:
+    link = "[One. Two](https://example.org/)"
+    pages = split("w" * 105 + link + "[three](https://example.org/" + "a" * 60 + ")", 200)
+    assert pages[0] == "w" * 105 + link
+
+
+@pytest.mark.parametrize("whole", ["`words`", "**words**", "||words||"])
+def test_a_page_may_end_behind_what_is_marked(whole: str) -> None:
+    assert split(f"{'word ' * 37}{whole} {'x' * 30}", 200)[0] == f"{'word ' * 37}{whole}"
+
+
+def test_a_link_that_ends_at_the_limit_is_whole() -> None:
+    link = "[a](https://example.org/)"
+    assert split("w" * 175 + link + "y" * 30, 200) == ["w" * 175 + link, "y" * 30]
+
+
+def test_an_escape_does_not_end_a_word() -> None:
+    words, last = ("word " * 36).strip(), "aaaa\\*" + "b" * 30
+    assert split(f"{words} {last}", 200) == [words, last]
+
+
+def test_text_without_spaces_is_cut_behind_its_stops() -> None:
+    assert all(page.endswith("。") for page in split(("数" * 33 + "。") * 20, 200))
+
+
+def test_a_bracket_in_code_begins_no_link() -> None:
+    assert len(split("```py\nvalues = [" + "1, " * 150 + "]\n```", 200)[0]) > 190
+
+
+def test_code_without_spaces_is_cut_and_goes_on_in_its_fence() -> None:
+    pages = split("```py\n" + "x" * 500 + "\n```", 200)
+    assert "".join(page.removeprefix("```py\n").removesuffix("\n```") for page in pages) == "x" * 500
+    assert [len(page) for page in pages] == [200, 200, 130]
+
+
+def test_a_fence_is_not_opened_at_the_end_of_a_page() -> None:
+    pages = split("# Heading\n```py\n" + "x" * 300, 200)
+    assert pages == ["# Heading", f"```py\n{'x' * 190}\n```", f"```py\n{'x' * 110}\n```"]
+
+
+def test_a_line_of_code_that_is_cut_in_a_quote_goes_on_in_its_fence() -> None:
+    pages = split("> ```py\n> " + "word " * 80 + "\n> ```", 200)
+    assert len(pages) == 3
+    assert all(page.startswith("> ```py\n> word") and page.endswith("\n> ```") for page in pages)
+
+
+@pytest.mark.parametrize("opener", ["```\n", "> ```\n> ", "`````md\n```\n"])
+@pytest.mark.parametrize("rest", ["", "\ny"])
+def test_what_closes_a_fence_is_within_the_limit(opener: str, rest: str) -> None:
+    for length in range(170, 200):
+        for page in split(opener + "x" * length + rest, 200):
+            assert len(page) <= 200
+            assert not fence_left_open(page)
+
+
+@pytest.mark.parametrize("lead", ["> ", ">>> ", "- ", "1. ", "- [ ] ", "# ", "-# ", "> **", "> ```\n> "])
+def test_a_page_does_not_end_before_the_first_word_of_a_line(lead: str) -> None:
+    page = split(f"{lead}{'x' * 500}", 200)[0]
+    assert page.startswith(f"{lead}x")
+    assert len(page) > 190
+
+
+def test_a_line_of_exactly_the_limit_fills_a_page() -> None:
+    line = "word " * 39 + "words"
+    assert split(f"{line}\nmore", 200) == [line, "more"]
+
+
+def test_a_line_end_at_the_limit_is_no_paragraph_end_yet() -> None:
+    first, second = "word " * 24 + "end", "word " * 14 + "ends"
+    assert len(f"{first}\n\n{second}") == 199
+    assert split(f"{first}\n\n{second}\nand goes on {'word ' * 9}", 200)[0] == first
+
+
+def test_code_is_cut_at_its_last_blank_line() -> None:
+    first, second = "a = 1\n" * 22, "b = 2\n" * 20
+    pages = split(f"```py\n{first}\n{second}```", 200)
+    assert pages[0] == f"```py\n{first}```"
+    assert pages[1].startswith("```py\nb = 2")
+
+
+def test_a_line_end_of_code_at_the_limit_is_no_blank_line_yet() -> None:
+    first, second = "a = 1\n" * 22, "b = 2\n" * 9
+    for extra in range(1, 6):
+        pages = split(f"```py\n{first}\n{second}{'c' * extra}\n{second * 3}```", 200)
+        assert pages[0] == f"```py\n{first}```"
+
+
+def test_the_end_of_a_table_is_better_than_a_line_end() -> None:
+    table = "| a | b |\n|---|---|\n" + "| 1 | 2 |\n" * 11
+    lines = "One line.\n" * 12
+    assert split(f"{table}\n{lines}", 200)[0] == table.strip()
+
+
+def test_a_paragraph_end_is_better_than_the_middle_of_a_table() -> None:
+    paragraph, table = "word " * 24 + "end.", "| a | b |\n|---|---|\n" + "| 1 | 2 |\n" * 12
+    assert split(f"{paragraph}\n\n{table}", 200) == [paragraph, table.strip()]
+
+
+@pytest.mark.parametrize("lead", ["> ", "- ", "* ", "1. ", "# ", "-# ", "| "])
+def test_no_page_begins_with_a_word_that_would_begin_a_block_there(lead: str) -> None:
+    for number in range(25, 33):
+        words = ["word."] * 80
+        words[number] = lead.strip()
+        assert not any(page.startswith(lead) for page in split(" ".join(words), 200)), number
 
 
 def test_a_fence_is_reopened_with_its_language() -> None:
@@ -419,9 +585,52 @@ def test_a_fence_closed_right_after_the_cut_is_not_opened_again() -> None:
 @pytest.mark.parametrize("size", [1, 1_000])
 def test_white_space_may_follow_what_closes_a_fence_behind_a_cut(blank: str, size: int) -> None:
     for extra in range(1, 20):
-        pages = fed("```\n" + "a line of code\n" * 12 + "y" * extra + f"\n```{blank}\nAfter it.", 200, [size])
-        assert pages.open(final=True).endswith("After it.")
+        pages = fed("```\n" + "a line of code\n" * 12 + "y" * extra + f"\n```{blank}\nAfter\nit.", 200, [size])
+        shown = [*pages.closed, pages.open(final=True)]
+        assert "\n".join(shown).endswith("After\nit.")
+        assert not any(re.search(r"```\s*```", page) for page in shown)
+
+
+@pytest.mark.parametrize("indent", [2, 61])
+@pytest.mark.parametrize("size", [1, 1_000])
+def test_white_space_may_stand_before_what_closes_a_fence_behind_a_cut(size: int, indent: int) -> None:
+    for extra in range(1, 20):
+        pages = fed("```\n" + "a line of code\n" * 12 + "y" * extra + f"\n{' ' * indent}```\nAfter it.", 200, [size])
         assert not any(re.search(r"```\s*```", page) for page in [*pages.closed, pages.open(final=True)])
+
+
+def test_a_fence_that_its_quote_ends_behind_a_cut_takes_no_line_with_it() -> None:
+    for extra in range(1, 20):
+        pages = split("> ```\n" + "> a line of code\n" * 10 + f"> {'y' * extra}\nAfter it.\nMore.", 200)
+        assert "\n".join(pages).endswith("After it.\nMore.")
+        assert not any("> ```\nAfter it." in page for page in pages)
+
+
+def test_a_quote_to_the_end_of_the_message_goes_on_behind_a_fence_closed_at_the_cut() -> None:
+    for extra in range(1, 20):
+        pages = split(">>> ```\n" + "a line of code\n" * 11 + "y" * extra + "\n```\nAfter it. " + "word " * 20, 200)
+        assert all(page.startswith(">>> ") for page in pages)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", ""),
+        ("text", ""),
+        ("text\n```py a title\nx", "```py\n"),
+        (f"```{'l' * 40}\nx", f"```{'l' * 40}\n"),
+        (f"```{'l' * 41}\nx", "```\n"),
+        ("```\n> ```", "```\n"),
+        ("> ```js\n  > x", "> ```js\n"),
+        ("> ```js\n> x\nafter", ""),
+        ("````\n```\nx", "````\n"),
+        ("> ```js\n> x", "> ```js\n"),
+        ("```py\nx\n```", ""),
+        ("```py\nx\n```\nafter", ""),
+    ],
+)
+def test_an_answer_that_goes_on_opens_the_fence_anew_in_which_it_ended(text: str, line: str) -> None:
+    assert reopening(text) == line
 
 
 def test_a_longer_fence_keeps_shorter_ones_as_content() -> None:
@@ -449,6 +658,15 @@ def test_a_quote_to_the_end_of_the_message_goes_on_in_the_next() -> None:
     assert all(page.startswith(">>> ") for page in split(">>> " + "some words\n\n" * 40, 200))
 
 
+def test_a_growing_page_is_not_shown_before_it_has_more_than_what_it_repeats() -> None:
+    header = "| a |\n|---|\n"
+    for extra in range(1, 16):
+        pages = Pages(200)
+        for character in f"{header}| {'b' * extra} |\n" + "| some cells |\n" * 20:
+            pages.feed(character)
+            assert not pages.closed or pages.open() != header.strip()
+
+
 def test_subtext_goes_on_as_subtext() -> None:
     assert all(page.startswith("-# ") for page in split("-# " + "small words " * 30, 200))
 
@@ -466,7 +684,29 @@ def test_emphasis_longer_than_a_page_is_closed_and_reopened() -> None:
 
 def test_a_cluster_longer_than_a_page_is_cut_between_code_points() -> None:
     text = "Z" + "\u0301" * 1000
-    assert "".join(split(text, 200)) == text
+    pages = split(text, 200)
+    assert "".join(pages) == text
+    assert [len(page) for page in pages] == [200, 200, 200, 200, 200, 1]
+
+
+def test_a_mark_is_not_torn_where_there_are_no_spaces() -> None:
+    for before in range(180, 202):
+        for whole in ("**重要**", "`重要`", "||重要||"):
+            pages = split("数" * before + whole + "数" * 100, 200)
+            assert sum(whole in page for page in pages) == 1, before
+
+
+def test_a_mark_does_not_begin_the_page_behind_what_it_marks() -> None:
+    for length in range(180, 202):
+        for inner in ("", "*重要*数"):
+            for page in split("**" + "数" * length + inner + "**" + "数" * 100, 200):
+                assert "****" not in page
+
+
+def test_an_escape_is_not_torn_where_there_are_no_spaces() -> None:
+    for before in range(190, 202):
+        pages = split("数" * before + "\\*" + "数" * 100, 200)
+        assert sum("\\*" in page for page in pages) == 1, before
 
 
 def test_a_pair_of_surrogates_is_one_character() -> None:
@@ -480,6 +720,9 @@ def test_nul_is_dropped_and_a_lone_surrogate_replaced() -> None:
 @pytest.mark.parametrize(
     ("text", "state"),
     [
+        ("```py", ""),
+        ("```py\n\n", ""),
+        ("```\n``", ""),
         ("text ```", "text"),
         ("text\n``", "text"),
         ("text\n```", "text"),
@@ -491,13 +734,25 @@ def test_nul_is_dropped_and_a_lone_surrogate_replaced() -> None:
         ("```\nx\n`", "```\nx\n```"),
         ("```\nx\n``", "```\nx\n```"),
         ("```\nx\n```", "```\nx\n```"),
+        ("```\nx\n`` `", "```\nx\n`` `\n```"),
         ("```\nx\n```👨\u200d", "```\nx\n```"),
+        ("```\nx\n- 🇩", "```\nx\n-\n```"),
         ("```\nx\n```\nafter", "```\nx\n```\nafter"),
         ("a **", "a"),
         ("a **b", "a **b**"),
         ("a **b*", "a **b**"),
         ("a **b**", "a **b**"),
         ("a **b *c", "a **b *c***"),
+        ("a **b**c", "a **b**c"),
+        ("a ****b", "a ****b"),
+        ("a `b`", "a `b`"),
+        ("a `b` ", "a `b`"),
+        ("a ```\n```\n", "a ```"),
+        (f"a {'`' * 16}b", f"a {'`' * 16}b{'`' * 16}"),
+        (f"a {'`' * 17}b", f"a {'`' * 17}b"),
+        ("| a |\n|---|\n| b ||c", "| a |\n|---|\n| b ||c"),
+        ("| a |\n|---|\n| **b", "| a |\n|---|\n| **b**"),
+        ("a ***数***学", "a ***数***学"),
         ("a *b\n\nc", "a *b\n\nc"),
         ("a *b\n\n", "a *b"),
         ("a *b\n- ", "a *b"),
@@ -506,7 +761,11 @@ def test_nul_is_dropped_and_a_lone_surrogate_replaced() -> None:
         ("a ||b", "a ||b||"),
         ("a ~~b ", "a ~~b~~"),
         ("snake_case and _x", "snake_case and _x_"),
+        ("snake_case", "snake_case"),
+        ("_snake_case x", "_snake_case x_"),
         ("2 * 3 and 4*5 x", "2 * 3 and 4*5 x"),
+        ("f*(x", "f*(x"),
+        ("f**(x", "f**(x**"),
         ("\\*not", "\\*not"),
         ("* item\n* other", "* item\n* other"),
         ("see [te", "see"),
@@ -514,6 +773,9 @@ def test_nul_is_dropped_and_a_lone_surrogate_replaced() -> None:
         ("see [text](http://exa", "see"),
         ("see [text](http://example.org)", "see [text](http://example.org)"),
         ("see **[te", "see"),
+        ("[a](http://example.org)[te", "[a](http://example.org)"),
+        ("[a](http://example.org),[b](http://exa", "[a](http://example.org),"),
+        ("<http://example.org/[a]>", "<http://example.org/[a]>"),
         ("see http://exa", "see"),
         ("see http://example.org/a_b ok", "see http://example.org/a_b ok"),
         ("hi <@12", "hi"),
@@ -521,7 +783,14 @@ def test_nul_is_dropped_and_a_lone_surrogate_replaced() -> None:
         ("[1] is", "[1] is"),
         ("family 👨\u200d", "family"),
         ("flag 🇩", "flag"),
+        ("🇩", ""),
+        ("café", "café"),
         ("- a\n- ", "- a"),
+        ("- a\n- [te", "- a"),
+        ("- a\n- **", "- a"),
+        ("- a\n- **b", "- a\n- **b**"),
+        (">>> <@12", ""),
+        ("a\n---\n[te", "a\n---"),
         ("a\n\n##", "a"),
     ],
 )
@@ -536,6 +805,32 @@ def test_what_is_held_back_has_a_bound(torn: str) -> None:
     pages = Pages(2_000)
     pages.feed("text " + torn + "x" * 400)
     assert len(pages.open()) > 400
+
+
+@pytest.mark.parametrize("torn", ["\\", "👨\u200d"])
+def test_what_is_held_back_has_a_bound_however_it_goes_on(torn: str) -> None:
+    pages = Pages(2_000)
+    pages.feed("text " + torn * 400)
+    assert len(pages.open()) > 100
+
+
+def test_a_line_of_code_is_shown_from_its_first_letter() -> None:
+    for letter in string.ascii_letters:
+        pages = Pages(2_000)
+        pages.feed(f"```\n{letter}")
+        assert pages.open() == f"```\n{letter}\n```"
+
+
+def test_a_growing_page_is_shown_up_to_the_limit_with_what_closes_it() -> None:
+    pages = Pages(200)
+    pages.feed("**" + "x" * 196)
+    assert pages.open() == f"**{'x' * 196}**"
+
+
+def test_a_growing_page_without_room_for_its_closing_shows_less_of_its_text() -> None:
+    pages = Pages(200)
+    pages.feed("**" + "x" * 197)
+    assert re.fullmatch(r"\*\*x{100,196}\*\*", pages.open())
 
 
 @pytest.mark.parametrize("text", ["a **b", "see [te", "a\n- ", "hi <@12", "flag 🇩", "a ``"])
@@ -558,6 +853,7 @@ def torn_pages(text: str, limit: int) -> list[str]:
         ("a **b**", "a **b**"),
         ("a **b *c", "a **b *c***"),
         ("a ***b*", "a ***b***"),
+        ("**a word", "**a word**"),
         ("a **b `c", "a **b `c`**"),
         ("a ``b`", "a ``b``"),
         ("a ||b|", "a ||b||"),
@@ -566,6 +862,7 @@ def torn_pages(text: str, limit: int) -> list[str]:
         ("**a *", "**a** *"),
         ("**a\\", "**a**\\"),
         ("**a\\\\", "**a\\\\**"),
+        ("**a\\\\\\", "**a**\\\\\\"),
         ("`a \\", "`a \\`"),
         ("`a *", "`a *`"),
         ("- **a\n-", "- **a**\n-"),
@@ -576,7 +873,11 @@ def torn_pages(text: str, limit: int) -> list[str]:
         ("hi <@12", "hi <@12"),
         ("flag 🇩", "flag 🇩"),
         ("```py\nx", "```py\nx\n```"),
+        ("```py\nx\n", "```py\nx\n```"),
+        ("```py\nx\ny", "```py\nx\ny\n```"),
         ("```py\nx\n``", "```py\nx\n```"),
+        ("```py\nx\n`` \n", "```py\nx\n```"),
+        ("```py\na `b`", "```py\na `b`\n```"),
         ("> ```py\n> x\n> `", "> ```py\n> x\n> ```"),
     ],
 )

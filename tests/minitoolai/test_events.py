@@ -188,9 +188,21 @@ def test_only_the_lf_right_after_a_cr_belongs_to_it() -> None:
     assert sse_events(body[i : i + 1] for i in range(len(body))) == [b"a", b"b"]
 
 
+def test_no_other_byte_ends_a_line() -> None:
+    for byte in set(range(256)) - set(b"\r\n"):
+        line = b"a" + bytes([byte])
+        assert sse_events([b"data: " + line, b"b\n\n"]) == [line + b"b"], byte
+
+
 def test_a_bom_counts_only_at_the_very_start() -> None:
     bom = b"\xef\xbb\xbf"
+    assert sse_events([bom + b"data: a\n" + bom + b"data: b\n\n"]) == [b"a"]
     assert sse_events([bom + b"data: a\n\n" + bom + b"data: b\n\n"]) == [b"a"]
+    assert sse_events([b"\n" + bom + b"data: a\n\n"]) == []
+
+
+def test_an_object_may_stand_on_several_data_lines() -> None:
+    assert decoded([FIXTURES["multi-line"]]) == ([TextDelta("a"), Finished("stop")], None)
 
 
 def test_a_last_event_without_its_line_end_counts() -> None:
@@ -206,6 +218,13 @@ def test_an_answer_with_done_is_whole_without_a_finish_reason() -> None:
     assert decoded([stream(chunk("a"), "[DONE]")]) == ([TextDelta("a")], None)
 
 
+@pytest.mark.parametrize("done", [" [DONE]", "[DONE] ", "\t[DONE]"])
+def test_white_space_around_done_changes_nothing(done: str) -> None:
+    decoder = ChatDecoder()
+    events = list(decoder.feed(stream(chunk("a"), done, chunk("never"))))
+    assert (events, decoder.done) == ([TextDelta("a")], True)
+
+
 @pytest.mark.parametrize("body", [b"", b"\n\n", b": ping\n\n", stream(chunk("a")), stream(chunk("a"), chunk())])
 def test_a_body_that_ends_before_the_answer_is_broken(body: bytes) -> None:
     assert decoded([body])[1] == "StreamBroken: the body ended before the answer did"
@@ -217,6 +236,17 @@ def test_a_torn_rest_after_the_finish_reason_is_no_loss() -> None:
 
 def test_whatever_follows_done_is_passed_over() -> None:
     assert decoded([FIXTURES["after done"]]) == ([TextDelta("a"), Finished("stop")], None)
+    assert decoded([stream("[DONE]"), f"data: {chunk('never')}".encode()]) == ([], None)
+
+
+@pytest.mark.parametrize("reason", ["", 7, None])
+def test_only_a_word_is_a_finish_reason(reason: object) -> None:
+    body = stream(json.dumps({"choices": [{"delta": {"content": "a"}, "finish_reason": reason}]}))
+    assert decoded([body]) == ([TextDelta("a")], "StreamBroken: the body ended before the answer did")
+
+
+def test_an_answer_finishes_once() -> None:
+    assert decoded([stream(STOP, chunk(reason="length"))]) == ([Finished("stop")], None)
 
 
 @pytest.mark.parametrize(
@@ -254,6 +284,18 @@ def test_cached_tokens_are_read_and_never_exceed_the_prompt() -> None:
     assert [event.cached_tokens for event in events if isinstance(event, Usage)] == [4, 9, 0]
 
 
+@pytest.mark.parametrize("details", [None, [], 7, {}])
+def test_without_details_of_the_prompt_no_token_was_cached(details: object) -> None:
+    usage = {"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": details}
+    events, _ = decoded([stream(json.dumps({"usage": usage}), "[DONE]")])
+    assert events == [Usage(prompt_tokens=9, completion_tokens=2)]
+
+
+def test_zero_tokens_are_a_count() -> None:
+    events, _ = decoded([stream('{"usage":{"prompt_tokens":0,"completion_tokens":0}}', "[DONE]")])
+    assert events == [Usage(prompt_tokens=0, completion_tokens=0)]
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [
@@ -276,6 +318,11 @@ def test_data_that_is_no_json_object_breaks_the_stream_and_is_not_quoted(bad: st
     assert "oops" not in error
 
 
+@pytest.mark.parametrize(("bad", "kind"), [("[1, 2]", "list"), ("7", "int"), ("null", "NoneType")])
+def test_json_that_is_no_object_is_named_by_its_kind(bad: str, kind: str) -> None:
+    assert decoded([stream(bad)])[1] == f"StreamBroken: an event that is a JSON {kind}, not an object"
+
+
 def test_torn_utf8_costs_a_character_and_not_the_answer() -> None:
     assert text_of(stream("@", STOP).replace(b"@", b'{"choices":[{"delta":{"content":"a\xffb"}}]}')) == "a\ufffdb"
 
@@ -289,9 +336,13 @@ def test_deltas_join_to_what_their_utf16_says(pieces: list[str]) -> None:
     text.encode()
 
 
-def test_a_pair_split_between_two_deltas_becomes_one_character() -> None:
-    events, _ = decoded([FIXTURES["split pair"]])
-    assert events == [TextDelta("a"), TextDelta("😀b"), Finished("stop")]
+@pytest.mark.parametrize(
+    ("high", "low", "character"),
+    [("\ud83d", "\ude00", "😀"), ("\ud800", "\udc00", "\U00010000"), ("\udbff", "\udfff", "\U0010ffff")],
+)
+def test_a_pair_split_between_two_deltas_becomes_one_character(high: str, low: str, character: str) -> None:
+    body = stream(chunk(f"any{high}"), chunk(f"{low}b"), STOP)
+    assert decoded([body]) == ([TextDelta("any"), TextDelta(f"{character}b"), Finished("stop")], None)
 
 
 def test_a_high_surrogate_at_the_very_end_is_replaced() -> None:
@@ -314,6 +365,15 @@ def test_a_line_beyond_the_limit_breaks_the_stream_before_it_ends(line: bytes) -
     assert error == "StreamBroken: a line of more than 200 bytes"
 
 
+def test_a_line_of_exactly_the_limit_is_read_however_often_it_comes() -> None:
+    line = b"data: " + b"x" * 194
+    decoder = FieldDecoder(limit_bytes=200)
+    for _ in range(2):
+        assert [*decoder.feed(line[:100]), *decoder.feed(line[100:]), *decoder.feed(b"\n")] == [b"x" * 194]
+    with pytest.raises(StreamBroken):
+        list(decoder.feed(line + b"x"))
+
+
 def test_the_limit_is_for_one_line_and_not_for_the_stream() -> None:
     body = stream(*[chunk("a")] * 50, STOP)
     events, error = decoded((body[i : i + 10] for i in range(0, len(body), 10)), limit_bytes=200)
@@ -324,6 +384,15 @@ def test_the_limit_is_for_one_line_and_not_for_the_stream() -> None:
 def test_an_event_of_endless_short_lines_breaks_the_stream() -> None:
     _, error = decoded((b"data: [\n" for _ in range(1_000)), limit_bytes=200)
     assert error == "StreamBroken: an event of more than 200 bytes"
+
+
+def test_an_event_of_exactly_the_limit_is_read_however_often_it_comes() -> None:
+    lines = ["{", '"usage":', "null}"]
+    limit = sum(len(line) + 1 for line in lines)  # with the newline that joins it to the next
+    event = "".join(f"data: {line}\n" for line in lines) + "\n"
+    body = event.encode() * 2 + stream(STOP)
+    assert decoded([body], limit_bytes=limit) == ([Finished("stop")], None)
+    assert decoded([body], limit_bytes=limit - 1)[1] == f"StreamBroken: an event of more than {limit - 1} bytes"
 
 
 def test_empty_data_lines_without_end_are_bounded_too() -> None:

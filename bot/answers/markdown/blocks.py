@@ -146,7 +146,7 @@ def may_become_text(text: str, line: Line) -> bool:
     """
     if line.kind in (Kind.TABLE_HEAD, Kind.TABLE_ROW):
         return text[line.start : line.end].lstrip(" \t") == "|"
-    return line.kind in (Kind.BLANK, Kind.RULE, Kind.FENCE_OPENER)
+    return line.kind in (Kind.BLANK, Kind.RULE, Kind.FENCE_OPENER) and not begins_block(text, line.start)
 
 
 def quotes_the_rest(line: str) -> bool:

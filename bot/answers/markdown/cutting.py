@@ -12,7 +12,6 @@ from typing import Final
 import regex
 
 from bot.answers.markdown.blocks import TABLE, Fence, Kind, Line, begins_block
-from bot.answers.markdown.inline import unfinished
 from bot.answers.markdown.reading import Reading, read
 
 _SPACE: Final = re.compile(r"[ \t]+")
@@ -20,6 +19,7 @@ _SENTENCE: Final = re.compile(r"[.!?…。！？][\"'”’»)\]*_]*$")
 _LEAD_IN: Final = re.compile(r"[:：][*_ \t\r]*$|^[ \t]*\*\*[^*]*\*\*[ \t\r]*$")
 """A line that ends in a colon, or is bold as a whole, as a heading would be."""
 _WIDE_STOP: Final = re.compile(r"[。！？，、；：][”’」』）]?(?=\w)")
+_TWO_OF_A_MARK: Final = re.compile(r"([*_~|`])\1")
 _CLUSTER: Final = regex.compile(r"\X")
 _TEXT_BEFORE: Final = 8
 _LONGEST_LINK: Final = 800
@@ -43,7 +43,7 @@ class Rank(IntEnum):
     CLUSTER = 9
     CLUSTER_IN_EMPHASIS = 10
     TORN = 11
-    """Inside of a link or a mark."""
+    """Inside of a link or a mark, or before the first word of a quote, an item or the like."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,14 +77,13 @@ def choose(text: str, *, first: int, fits: Callable[[str], bool], table_units: i
     """
     reading = read(text)
     last = reading.lines[-1]
-    start = unfinished(text, max(last.start, len(text) - _LONGEST_LINK))
-    if last.fence is None and start < len(text) and reading.atom_around(start) is None:
+    start = reading.unfinished(max(last.start, len(text) - _LONGEST_LINK))
+    if last.fence is None and start < len(text):
         reading.add_unfinished(start)
     position = _Chooser(reading, first, fits).best()
     page = read(text[:position].rstrip())
     line = page.lines[-1]
     fence, marks = _open(reading, page, position)
-    inside_line = position < reading.lines[reading.line_at(position)].end
     suffix = closing(fence, marks)
     shown = page
     while shown.text and (empty := shown.empty_fence_at(len(shown.text))) is not None:
@@ -96,8 +95,8 @@ def choose(text: str, *, first: int, fits: Callable[[str], bool], table_units: i
         resume=position,
         quote=">>> " if page.quotes_the_rest() else "",
         fence=fence,
-        table="" if inside_line or len(line.table) > table_units else line.table,
-        lead=_lead(line) if inside_line else "",
+        table="" if len(line.table) > table_units else line.table,
+        lead=_lead(line),
         marks=marks,
     )
 
@@ -116,10 +115,9 @@ class _Chooser:
         if near is not None and near[0] <= Rank.WORD_IN_EMPHASIS:
             return near[1]
         far = self._best_of([*self._lines(self._first, half), *self._words(self._first, half)])
-        if far is not None and far[0] <= Rank.WORD_IN_EMPHASIS:
-            return far[1]
-        found = near or far or self._best_of(list(self._clusters(self._first, top)))
-        return found[1] if found is not None else self._last_resort(top)
+        between = self._best_of(list(self._clusters(self._first, top)))
+        found = [candidate for candidate in (near, far, between) if candidate is not None]
+        return min(found, key=lambda candidate: candidate[0])[1] if found else self._last_resort(top)
 
     def _best_of(self, candidates: list[tuple[Rank, int]]) -> tuple[Rank, int] | None:
         candidates.sort(key=lambda candidate: (candidate[0], -candidate[1]))
@@ -127,9 +125,7 @@ class _Chooser:
 
     def _allows(self, position: int) -> bool:
         page = self._text[:position].rstrip()
-        if len(page) < self._first:
-            return False
-        return self._fits(page) and self._fits(page + closing(*_open(self._reading, read(page), position)))
+        return self._fits(page + closing(*_open(self._reading, read(page), position)))
 
     def _lines(self, low: int, high: int) -> Iterator[tuple[Rank, int]]:
         lines = self._reading.lines
@@ -171,9 +167,9 @@ class _Chooser:
     def _word_rank(self, position: int, after: int) -> Rank:
         reading, text = self._reading, self._text
         line = reading.lines[reading.line_at(position)]
-        if reading.atom_around(position) is not None:
+        if reading.atom_around(position) is not None or position <= line.words:
             return Rank.TORN
-        if position < line.words or line.kind in TABLE or line.kind in (Kind.FENCE_OPENER, Kind.FENCE_CLOSER):
+        if line.kind in TABLE or line.kind in (Kind.FENCE_OPENER, Kind.FENCE_CLOSER):
             return Rank.ROW
         if line.fence is not None:
             return Rank.WORD if reading.empty_fence_at(position) is None else Rank.ROW
@@ -193,6 +189,7 @@ class _Chooser:
         line = reading.lines[reading.line_at(position)]
         if (
             reading.atom_around(position) is not None
+            or position <= line.words
             or self._touches_mark(position)
             or (line.kind in (Kind.FENCE_OPENER, Kind.FENCE_CLOSER) and position < line.end)
         ):
@@ -201,6 +198,8 @@ class _Chooser:
 
     def _touches_mark(self, position: int) -> bool:
         """Whether a mark would be torn, or left with nothing between it and the one that closes or reopens it."""
+        if _TWO_OF_A_MARK.match(self._text, position - 1):  # what it marks may be cut off, too
+            return True
         last = self._reading.change_before(position)
         if last is not None and last.opens and last.end == position:
             return True

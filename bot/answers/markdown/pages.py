@@ -136,15 +136,17 @@ class Pages:
         if fence is None:
             return True
         line, line_end, _ = self._body.partition("\n")
-        if fence.ends_before(line) or (line_end and fence.is_closed_by(line)):
+        begins = self._lines_skipped > 0  # or else it goes on, and its quote marks are on the page before
+        if (begins and fence.ends_before(line)) or (line_end and fence.is_closed_by(line)):
             return False
         return True if line_end or not fence.may_be_closed_by(line) else None
 
     def _leave_fence(self) -> None:
         """The fence was closed on the page before; its own closing line, if there is one, has nothing left to close."""
         assert self._cut is not None
+        assert self._cut.fence is not None
         line, line_end, _ = self._body.partition("\n")
-        if self._cut.fence is not None and self._cut.fence.is_closed_by(line):
+        if self._cut.fence.is_closed_by(line):
             self._drop(len(line + line_end))
         self._lines_skipped = 1
         self._cut = replace(self._cut, fence=None)
@@ -169,7 +171,7 @@ class Pages:
         before = len(self._prefix)
         blank = _match_end(_LEADING, self._body)
         cut = choose(text, first=before + blank + 1, fits=self._fits, table_units=self._limit // 4)
-        page = text[: cut.end].rstrip()
+        page = text[: cut.end]
         if len(page) > before:
             part = Part(start=self._start, end=self._start + len(page) - before, prefix=self._prefix, suffix=cut.suffix)
             self._parts.append(part)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from bot.answers.markdown.blocks import IN_FENCE, TABLE, Fence, Kind, Line, may_become_text, quotes_the_rest, read_line
-from bot.answers.markdown.inline import Change, read_inline
+from bot.answers.markdown.inline import Change, read_inline, unfinished
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +47,13 @@ class Reading:
             return self.atoms[number]
         return None
 
+    def unfinished(self, start: int) -> int:
+        """As `unfinished`, but of what is no part of a whole link: one may follow on another without a space."""
+        position = unfinished(self.text, start)
+        while (whole := self.atom_around(position)) is not None:
+            position = unfinished(self.text, whole[1])
+        return position
+
     def fence_at(self, position: int) -> Fence | None:
         """The fence to close if the text ended at `position`."""
         number = self.line_at(position)
@@ -66,7 +73,7 @@ class Reading:
             return None
         while self.lines[number].kind is Kind.FENCE_CONTENT:
             line = self.lines[number]
-            if number == 0 or self.text[line.start : min(line.end, position)].strip("> \t\r\n"):
+            if number == 0 or self.text[line.start : min(line.end, position)].replace(">", "").strip():
                 return None
             number -= 1
         return self.lines[number].start
@@ -123,8 +130,7 @@ _WITHOUT_INLINE = frozenset({Kind.BLANK, Kind.RULE, Kind.FENCE_CLOSER}) | IN_FEN
 
 def reopening(text: str) -> str:
     """The line, with its end, that opens the fence anew in which `text` ends; "" where none is open."""
-    lines = read(text, ended=True).lines
-    fence = lines[-1].fence if lines else None
+    fence = read(text).lines[-1].fence
     return fence.opening if fence is not None else ""
 
 

@@ -11,7 +11,6 @@ import regex
 
 from bot.answers.markdown.blocks import IN_FENCE, Fence, Kind, Line, opens_fence
 from bot.answers.markdown.cutting import closing
-from bot.answers.markdown.inline import unfinished
 from bot.answers.markdown.reading import Reading
 
 HELD_BACK: Final = 300
@@ -73,21 +72,23 @@ def _without_half_closer(reading: Reading, line: Line, fence: Fence) -> str:
     text = reading.text.rstrip()
     last = text[line.start :]
     if "`" in last and fence.may_be_closed_by(last) and reading.empty_fence_at(line.start) is None:
-        return text[: line.start].rstrip("\n")
+        return text[: line.start].rstrip()
     return text
 
 
 def _before_nothing(reading: Reading, position: int) -> int:
     """`position`, or what comes before that which could not be shown up to there as what it is."""
-    while (earlier := _before_false_fence(reading, _before_openers(reading, position))) < position:
+    while (earlier := _before_false_start(reading, _before_openers(reading, position))) < position:
         position = earlier
     return position
 
 
-def _before_false_fence(reading: Reading, position: int) -> int:
-    """`position`, or its line's start if backticks behind it are all that keeps that line from opening a fence."""
+def _before_false_start(reading: Reading, position: int) -> int:
+    """`position`, or its line's start if what is behind it is all that keeps that line from opening a fence or from
+    being the bare lead of an item, a quote or the like."""
     line = reading.lines[reading.line_at(position)]
-    if line.kind in _OF_FENCES or not opens_fence(reading.text[line.start : position]):
+    start = reading.text[line.start : position]
+    if line.kind in _OF_FENCES or position == line.end or not (opens_fence(start) or _BARE_LEAD.match(start)):
         return position
     return line.start
 
@@ -109,12 +110,11 @@ def _ends_in_backslash(text: str) -> bool:
 def _settled(reading: Reading) -> int:
     """The end of what the text's next characters cannot change."""
     text, line = reading.text, reading.lines[-1]
-    if line.kind in (Kind.FENCE_CONTENT, Kind.FENCE_OPENER):
-        before = reading.lines[-2].fence if len(reading.lines) > 1 else None
+    if line.kind is Kind.FENCE_OPENER:
+        return line.start
+    if line.fence is not None:
         end = _whole_cluster(text)
-        if line.kind is Kind.FENCE_OPENER or (before is not None and before.may_be_closed_by(text[line.start : end])):
-            return line.start
-        return end
+        return line.start if line.fence.may_be_closed_by(text[line.start : end]) else end
     if line.kind is Kind.FENCE_CLOSER:
         return len(text)
     if _BARE_LEAD.match(text, line.start) or _OPENER.match(text, line.start):
@@ -123,7 +123,7 @@ def _settled(reading: Reading) -> int:
     half_mark = _HALF_MARK.search(text, start)
     return min(
         _whole_cluster(text),
-        _unless_inside(reading, unfinished(text, start)),
+        _unless_inside(reading, reading.unfinished(start)),
         _unless_inside(reading, half_mark.start() if half_mark is not None else len(text)),
     )
 
@@ -136,7 +136,7 @@ def _unless_inside(reading: Reading, position: int) -> int:
 
 def _whole_cluster(text: str) -> int:
     """The end of `text` without a last grapheme cluster that emoji may still join."""
-    if not text or text[-1].isascii():
+    if text[-1].isascii():
         return len(text)
     last = _LAST_CLUSTER.search(text, max(0, len(text) - _LONGEST_CLUSTER))
     return last.start() if last is not None and _JOINING.search(last[0]) else len(text)
