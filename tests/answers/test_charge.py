@@ -75,14 +75,15 @@ async def test_what_is_paid_is_told_before_it_is_taken(charge: Charge) -> None:
     assert charge.paid("cut", consumed(60)) == 0
 
 
-async def test_an_end_is_written_at_its_time_and_nothing_is_late(
-    books: Books, late: LateEnds, clock: list[datetime], charge: Charge
+async def test_an_end_is_written_at_its_time_and_nothing_is_late_or_complained_of(
+    books: Books, late: LateEnds, clock: list[datetime], charge: Charge, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert not charge.ended
     clock.append(LATER)
     await charge.end("finished", consumed(60))
     assert charge.ended
     assert len(late) == 0
+    assert caplog.messages == []
     assert [(one.reason, one.user_nano, one.written_at) for one in await entries(books)] == [("finished", 60, LATER)]
 
 
