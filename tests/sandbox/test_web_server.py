@@ -8,7 +8,7 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -475,9 +475,13 @@ async def test_a_question_is_asked_by_the_composer_grows_and_is_asked_again(hous
         assert again["error"] is None
         await danas.message(lambda each: each["id"] != done["id"] and ended(each))
         query = {"person": house.id("Dana"), "channel": house.channel()}
-        _, _, ledger = await house.get("/api/ledger", **query)
-        assert b'"known":true' in ledger
-        assert ledger.count(b'"kind":"chat"') == 2
+
+        async def booked() -> bool:
+            _, _, ledger = await house.get("/api/ledger", **query)
+            assert b'"known":true' in ledger
+            return ledger.count(b'"kind":"chat"') == 2
+
+        await eventually(booked)
 
 
 async def test_the_checks_of_discords_client_are_made_here_too(house: Browser):
@@ -826,6 +830,13 @@ async def ending(process: asyncio.subprocess.Process) -> str:
     return output.decode()
 
 
+async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Return once that holds: an answer is charged a moment after its last edit. Raises `TimeoutError`."""
+    async with asyncio.timeout(30):
+        while not await holds():  # noqa: ASYNC110 - the ledger announces nothing
+            await asyncio.sleep(0.01)
+
+
 async def printed(process: asyncio.subprocess.Process, words: str) -> str:
     assert process.stdout is not None
     lines: list[str] = []
@@ -861,13 +872,16 @@ async def test_one_command_gives_the_page_and_the_bot_whose_clock_follows(tmp_pa
                     standing = (await answer.json())["standing"]
                 return str(next(line["value"] for line in standing if line["label"] == "Spent"))
 
+            async def something_spent() -> bool:
+                return await spent() != "0 credits"
+
             await ask()
-            assert await spent() != "0 credits"
+            await eventually(something_spent)
             async with session.post(f"{address}/api/clock", json={"advance_s": 86_400}) as answer:
                 assert answer.status == 200
             assert await spent() == "0 credits", "a day has passed, so the allowance is new"
             await ask()
-            assert await spent() != "0 credits", "the bot books by the same day"
+            await eventually(something_spent)  # the bot books by the same day
         process.send_signal(signal.SIGINT)
         async with asyncio.timeout(30):
             assert await process.wait() == 0
