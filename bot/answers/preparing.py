@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import weakref
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
@@ -89,7 +89,7 @@ class Preparation:
         self._counter = counter
         self._attachments = attachments
         self._addresses = addresses
-        self._held_bytes = 0
+        self._uploads: weakref.WeakValueDictionary[int, Upload] = weakref.WeakValueDictionary()
 
     def model(self, question: Question, guild: GuildSettings = DEFAULTS) -> ChatModel:
         """The model asked for, else the server's, else the operator's, else the first that the server allows.
@@ -182,16 +182,11 @@ class Preparation:
         Raises:
             Overloaded: together with those of other answers they are more than HELD_BYTES.
         """
-        size = sum(len(upload.content) for upload in uploads)
-        if size and self._held_bytes and self._held_bytes + size > HELD_BYTES:
+        held, size = _bytes_of(self._uploads.values()), _bytes_of(uploads)
+        if held and size and held + size > HELD_BYTES:
             raise Overloaded
-        for upload in uploads:
-            self._held_bytes += len(upload.content)
-            weakref.finalize(upload, self._let_go, len(upload.content)).atexit = False
+        self._uploads.update({id(upload): upload for upload in uploads})
         return uploads
-
-    def _let_go(self, size: int) -> None:
-        self._held_bytes -= size
 
     async def _readdressed(self, images: Sequence[AttachmentRef]) -> tuple[AttachmentRef, ...]:
         """The pictures under addresses that work now; one that has none keeps its old one, and is refused when read."""
@@ -280,3 +275,7 @@ def _value(outcome: T | AttachmentRefused) -> T:
     if isinstance(outcome, AttachmentRefused):
         raise outcome
     return outcome
+
+
+def _bytes_of(uploads: Iterable[Upload]) -> int:
+    return sum(len(upload.content) for upload in uploads)
