@@ -128,14 +128,17 @@ class Runner:
         self._pump_soon()
 
     def drop(self, order_id: int, *, words: str | None) -> None:
-        """Take out an order that somebody has ended on disk; its message says `words`, if any."""
+        """Take out an order that somebody has ended on disk; its message says `words`, if any. After `close` the next
+        start does."""
         entry = self._entries.get(order_id)
-        if entry is not None:
+        if entry is not None and not self._closing:
             self._waiting.pop(order_id, None)
             self._own(self._drop(entry, words), f"end of order {order_id}")
 
     def tell(self, stored: Stored, words: str) -> None:
-        """Say in the message of an order that has ended how it did."""
+        """Say in the message of an order that has ended how it did. After `close` the next start says it."""
+        if self._closing:
+            return
         self._own(self._tell(stored, words), f"last words of order {stored.order.id}")
 
     async def wait_ended(self, order_id: int, *, timeout_s: float) -> None:

@@ -1,5 +1,6 @@
 """Cancel and Delete, pressed at each stage of an order: it is delivered or paid back, never both."""
 
+import asyncio
 from typing import Final
 
 import pytest
@@ -143,3 +144,23 @@ async def test_cancel_and_the_upload_race_and_one_of_them_wins(empty_house: Hous
         ended = await results(house, scene.play, scene.ordered)
         assert {ended[stage].reason for stage in early} == {"cancelled"}
         assert {ended[stage].reason for stage in late} <= {"finished", "cancelled"}
+
+
+async def test_what_is_cancelled_while_the_bot_is_ending_is_told_by_the_next_start(empty_house: House) -> None:
+    """A task begun then would outlive what it works with."""
+    house, scene = empty_house, Scene(house=empty_house)
+    async with house.running(**room("submitting again")) as bot:
+        await scene.set_up("submitting again")
+        [interaction] = scene.ordered.values()
+        reply = interaction.original
+        assert reply is not None
+        await bot.services.pictures.close()
+        before = asyncio.all_tasks()
+        await bot.services.pictures.cancel(interaction.id, by=house.dana.user.id, at=house.channel.id, moderator=False)
+        begun = {task.get_name() for task in asyncio.all_tasks() - before}
+        assert not [name for name in begun if "order" in name], begun
+        assert "Cancelled" not in reply.content
+    await scene.go_on()
+    async with house.running():
+        await house.discord.wait_until(lambda: "⏹️ Cancelled. Nothing was charged." in reply.content)
+        await books_are_right(house)
