@@ -22,7 +22,7 @@ pytestmark = [
 ]
 
 BASE: Final = int(os.environ.get("MATRIX_SEED", "0"))
-IN_CI: Final = 100
+IN_CI: Final = 200
 BY_HAND: Final = int(os.environ.get("MATRIX_SCHEDULES", "3000"))
 
 
