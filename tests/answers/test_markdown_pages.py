@@ -52,6 +52,13 @@ def test_what_may_close_the_fence_on_the_page_before_is_not_shown_yet(rest: str)
     assert pages.open() == ""
 
 
+@pytest.mark.parametrize("rest", [">", ">\r", "> `", "> ```\r"])
+def test_what_may_close_a_quoted_fence_on_the_page_before_is_not_shown_yet(rest: str) -> None:
+    pages = fed(f"> ```\n> {CODE[5:]}\n{rest}")
+    assert pages.closed == (f"> ```\n> {CODE[5:]}\n> ```",)
+    assert pages.open() == ""
+
+
 @pytest.mark.parametrize("rest", ["y", "`y", "y\nz"])
 def test_code_behind_a_cut_is_shown_from_its_first_line_on(rest: str) -> None:
     pages = fed(f"```\n{CODE}\n{rest}")
