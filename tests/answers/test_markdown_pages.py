@@ -170,6 +170,10 @@ def test_a_page_of_which_exactly_half_is_filled_is_full_enough() -> None:
     assert split(f"{first}\n\n{second}{link}", 200) == [f"{first}\n\n{second}", link]
 
 
+def test_a_page_is_not_left_half_empty_where_there_are_stops_but_no_spaces() -> None:
+    assert len(split("Short.\n\n" + ("数" * 9 + "。") * 40, 200)[0]) > 190
+
+
 def test_no_page_ends_right_behind_an_opening_mark() -> None:
     for length in range(180, 202):
         pages = split("**" + "数" * length + "~~重要~~" + "数" * 100 + "**", 200)
