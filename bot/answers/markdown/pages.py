@@ -70,8 +70,8 @@ class Pages:
         """The last page as it can be shown now, or "" if there is nothing to show.
 
         Not final: pieces torn by the end of the text are held back, and what is open is closed. Final: everything is
-        shown; only fences, and emphasis that was reopened on this page, are closed. Final and `torn`, for a text that
-        broke off: emphasis that is open at its end is closed, too, where there is room for that.
+        shown; only fences, and emphasis and inline code reopened on this page, are closed. Final and `torn`, for a text
+        that broke off: emphasis that is open at its end is closed, too, where there is room for that.
         """
         if not self._body.strip():
             return ""
@@ -79,14 +79,17 @@ class Pages:
             return "" if self._at_start else self._growing(self._prefix + self._body)
         prefix = self._prefix
         if self._cut is not None and self._cut.fence is not None:
-            if self._cut.fence.is_closed_by(self._body.rstrip()):
+            if self._cut.fence.is_closed_by(self._body):
                 return ""
             prefix = self._cut.quote + self._cut.fence.opening
         text = prefix + self._body
         if torn and units(page := broken_off(read(text))) <= self._limit:
             return page
         text = text.rstrip()
-        reading = read(text, ended=True)
+        reading = read(text)
+        last = reading.change_before(len(text))
+        if last is not None and last.end > len(prefix):  # or else what this page reopened goes on to its end
+            reading = read(text, ended=True)
         marks = tuple(mark for mark in reading.marks_at(len(text)) if mark in self._marks)
         return text + closing(reading.fence_at(len(text)), marks)
 
