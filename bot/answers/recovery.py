@@ -19,7 +19,7 @@ from bot.answers.live import Live
 from bot.answers.records import Records, asked_at
 from bot.credits import ledger as books
 from bot.credits.ledger import Ledger
-from bot.credits.rules import Reason
+from bot.credits.rules import PAYERS, Reason
 from bot.delivery.messages import Outgoing, Sent, SentAttachment, Surface, Urgency
 from bot.delivery.rest import DiscordRest
 from bot.delivery.surfaces import ChannelSurface, InteractionSurface, first_nonce
@@ -38,6 +38,8 @@ TRIES_IN_A_ROW: Final = 3
 PAUSE_S: Final = 5.0
 PAUSE_MOST_S: Final = 300.0
 """Between two rounds while Discord is out of reach: twice as long each time."""
+
+_PAID: Final = frozenset(reason for reason, payers in PAYERS.items() if payers.user != "nothing")
 
 Way = Literal["finished", "cut", "over"]
 """How an answer was brought to its end: shown whole, closed as cut off, or it was there already."""
@@ -234,24 +236,39 @@ class Recovery:
     async def _give_up(self, record: AnswerRecord, ended: Ended, reason: Reason) -> None:
         """Nobody can read it: it costs nothing, and is not remembered.
 
-        One that was asked again or carried on is in the place of the one before, which is kept nowhere else.
+        One that was asked again or carried on is in the place of the one before, which is kept nowhere else. One that
+        was charged before had been shown whole: it lacked its record alone.
         """
-        over = replace(record, state="failed", updated_at=self._moment())
-        forget = ended.remembered and record.turn_id == record.answer_id
-        await self._settle(record.answer_id, reason, ended, over, forget=forget)
+        answer_id = record.answer_id
+        # Its messages are forgotten, so that Stop closes it where it can still be pressed.
+        over = replace(record, state="failed", messages=(), updated_at=self._moment())
+        shown = replace(record, state=ended.state, updated_at=self._moment())
 
-    async def _settle(
-        self, answer_id: int, reason: Reason, ended: Ended, record: AnswerRecord | None = None, *, forget: bool = False
-    ) -> None:
         async def write(tx: Tx) -> None:
-            with contextlib.suppress(LookupError):  # so old that the books do not know it by this number any more
-                await books.end(tx, answer_id, reason, ended.consumed, at=self._moment())
-            if record is not None:
-                await store.save_answer(tx, record)
-            if forget:
-                await store.delete_turn(tx, answer_id)
+            if await self._end(tx, answer_id, reason, ended):
+                await store.end_answer(tx, shown)
+                return
+            await store.end_answer(tx, over)
+            if ended.remembered and record.turn_id == answer_id:
+                await store.take_back_turn(tx, answer_id, answer_id)
 
         await self._database.write(write)
+
+    async def _settle(self, answer_id: int, reason: Reason, ended: Ended, record: AnswerRecord | None = None) -> None:
+        async def write(tx: Tx) -> None:
+            await self._end(tx, answer_id, reason, ended)
+            if record is not None:
+                await store.end_answer(tx, record)
+
+        await self._database.write(write)
+
+    async def _end(self, tx: Tx, answer_id: int, reason: Reason, ended: Ended) -> bool:
+        """End the hold. Whether it had ended before as one that the asker pays for."""
+        try:
+            done = await books.end(tx, answer_id, reason, ended.consumed, at=self._moment())
+        except LookupError:  # so old that the books do not know it by this number any more
+            return False
+        return not done.first and done.entry.reason in _PAID
 
     # What was cut off
 
@@ -282,6 +299,9 @@ class Recovery:
         channel_id, asked_in = record.question.place.channel_id, record.answer_id
         new = interrupted("", record.answer_id)
         sent = await self._rest.create_message(channel_id, lambda: new, reply_to=asked_in, nonce=first_nonce(asked_in))
+        # At once: Discord knows the nonce for some minutes only, and what comes now may have to be tried again later.
+        place = (sent.channel_id, sent.message_id)
+        await self._database.write(lambda tx: store.note_messages(tx, asked_in, (place,)))
         closing = _closing(record, await self._rest.get_message(channel_id, sent.message_id))
         if closing != new:
             await self._rest.edit_message(channel_id, sent.message_id, lambda: closing)

@@ -1,8 +1,10 @@
 """Between an answer's last word and its last edit: it is shown to its end and charged then, or neither, and once."""
 
 import asyncio
+import contextlib
 import logging
 import signal
+import sqlite3
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -11,10 +13,11 @@ import bot.answers.live
 import bot.answers.recovery
 import bot.answers.service
 from bot.answers.history import MemoryKey
+from bot.storage.snapshot import snapshot
 from sandbox.discord.faults import Fault, Hold
 from sandbox.discord.messages import Interaction, Message
-from sandbox.minitoolai.script import Script
-from tests.e2e.accounting import USAGE, USED_NANO, books_are_right, charged, entries
+from sandbox.minitoolai.script import Script, Tokens
+from tests.e2e.accounting import USAGE, USED_NANO, books_are_right, charged, database_url, entries, until
 from tests.e2e.conversing import ask, told, turns
 from tests.e2e.house import House, has_button, labels, replies
 from tests.e2e.reading import WRITING, footer_of, without_subtext
@@ -287,3 +290,196 @@ async def test_an_owed_answer_whose_message_is_deleted_meanwhile_costs_nothing(h
     entry = await charged(house)
     assert (entry.reason, entry.user_nano, entry.provider_nano) == ("deleted", 0, USED_NANO)
     assert await turns(house) == ()
+
+
+# What is left is not what it was
+
+
+def write_below(house: House, statement: str) -> None:
+    """Change the database while no bot has it open."""
+    with contextlib.closing(sqlite3.connect(house.folder / "bot.db")) as database, database:
+        database.execute(statement)
+
+
+async def left_by_a_stop(house: House, asks: Asks) -> Message:
+    """The bot has been stopped while Discord was out of reach for the last edit of this answer; now Discord is back."""
+    async with house.running():
+        _, shown, _ = await out_of_reach(house, asks)
+    house.discord.faults.clear()
+    assert labels(shown) == ["Stop"]
+    return shown
+
+
+async def records(house: House) -> list[str]:
+    async with snapshot(database_url(house)) as tx:
+        return [row["state"] for row in await tx.fetch_all("SELECT state FROM answers")]
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("ending", ["{", '{"written by": "another version"}'])
+async def test_a_start_cuts_an_answer_off_whose_ending_it_cannot_read(empty_house: House, ending: str) -> None:
+    house = empty_house
+    shown = await left_by_a_stop(house, by_slash)
+    write_below(house, f"UPDATE answers SET ending = '{ending}'")
+    async with house.running():
+        await house.ended(shown)
+        entry = await charged(house)
+    assert (entry.reason, entry.user_nano) == ("crashed", 0)
+    assert shown.content.endswith("⚠️ Cut off: I was interrupted while writing this.")
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_stop_closes_an_answer_that_was_left_more_than_a_day_ago(empty_house: House) -> None:
+    house = empty_house
+    shown = await left_by_a_stop(house, by_slash)
+    house.discord.clock.advance(25 * 3_600)
+    async with house.running():
+        assert (await charged(house)).user_nano == 0
+        await house.dana.click(shown, label="Stop")
+        await house.ended(shown)
+    assert shown.content.endswith("⚠️ Cut off: I was interrupted while writing this.")
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_stop_closes_an_answer_that_could_not_be_finished(empty_house: House) -> None:
+    house = empty_house
+    shown = await left_by_a_stop(house, in_private)
+    house.discord.clock.advance(16 * 60)
+    async with house.running():
+        assert (await charged(house)).reason == "undelivered"
+        await house.dana.click(shown, label="Stop")
+        await house.ended(shown)
+    assert shown.content.endswith("⚠️ Cut off: I was interrupted while writing this.")
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_an_answer_that_took_the_place_of_one_given_up_stays_remembered(house: House) -> None:
+    """Discord carries the last edits out, and their answers are lost: the old one can be regenerated meanwhile."""
+    gate = asyncio.Event()
+    house.api.script(Script([WHOLE], stall_after=1, gate=gate, usage=USAGE))
+    asked = await by_mention(house)
+    shown = await house.discord.wait_until(
+        lambda: next((m for m in messages_of(house, asked) if WHOLE in m.content), None)
+    )
+    fault = Fault(
+        method="PATCH", when=lambda _, path: str(shown.id) in path, status=502, html=True, carried_out=True, times=None
+    )
+    house.discord.faults.add(fault)
+    gate.set()
+    await until(lambda: is_owed(house, asked))
+    house.api.script(Script(["Not in Durango."], usage=USAGE))
+    again = await house.dana.click(shown, label="Regenerate")
+    await house.answer_to(again)
+    await charged_with(house, again.id)
+    await house.admin.delete(shown)
+    fault.times = 0
+    await until(lambda: nothing_owed(house))
+    assert (await charged(house, asked.id)).reason == "deleted"
+    assert [turn.answer for turn in await turns(house)] == ["Not in Durango."]
+
+
+async def test_an_answer_that_was_charged_without_its_record_stays_remembered_when_it_is_gone(
+    empty_house: House,
+) -> None:
+    house = empty_house
+    async with house.running() as bot:
+        stuck = (
+            "CREATE TRIGGER stuck BEFORE UPDATE OF state ON answers WHEN NEW.state = 'done'"
+            " BEGIN SELECT RAISE(ABORT, 'stuck'); END"
+        )
+        await bot.services.database.write(lambda tx: tx.execute(stuck))
+        shown = await ask(house, "Where?", answer=Script(TEXT, usage=USAGE))
+        assert (await charged(house)).reason == "finished"
+        await bot.services.database.write(lambda tx: tx.execute("DROP TRIGGER stuck"))
+    await house.admin.delete(shown)
+    async with house.running():
+        await until(lambda: nothing_owed(house))
+        assert [turn.answer for turn in await turns(house)] == [WHOLE]
+        assert (await charged(house)).reason == "finished"
+    assert await records(house) == ["done"]
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_an_owed_answer_without_a_message_gets_one_however_often_its_edit_fails(house: House) -> None:
+    faults = house.discord.faults
+    created = faults.add(
+        Fault(method="POST", template="/channels/{channel_id}/messages", status=502, html=True, times=None)
+    )
+    edited = faults.add(Fault(method="PATCH", status=502, html=True, times=None))
+    house.api.script(Script(TEXT, usage=USAGE))
+    asked = await by_mention(house)
+    await until(lambda: is_owed(house, asked))
+    created.times = 0
+    for _ in range(2):
+        before = edited.hits
+        await house.discord.wait_until(lambda before=before: edited.hits > before + 1)
+        house.discord.clock.advance(3_600)
+    edited.times = 0
+    await until(lambda: nothing_owed(house))
+    assert (await charged(house)).reason == "finished"
+    [shown] = messages_of(house, asked)
+    assert WHOLE in shown.content
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_is_deleted_while_it_is_finished_does_not_come_back(house: House) -> None:
+    _, shown, fault = await out_of_reach(house, by_slash)
+    hold = house.discord.faults.hold(Hold(method="PATCH", template="…/messages/…", answered=True))
+    fault.times = 0
+    async with asyncio.timeout(30):
+        await hold.reached.wait()
+    await house.ended(shown)
+    await house.dana.click(shown, label="Delete")
+    await house.discord.wait_until(lambda: shown.deleted)
+    hold.let_go()
+    assert (await charged(house)).reason == "finished"
+    assert await turns(house) == ()
+    assert await records(house) == []
+
+
+async def test_what_is_deleted_while_it_is_given_does_not_come_back(house: House) -> None:
+    """The press stops it, and its last edit may be quicker than Discord's deletion of the message."""
+    house.api.script(Script([TEXT[0], TEXT[1]], stall_after=1, gate=asyncio.Event()))
+    interaction = await house.dana.slash(house.channel, "ask", prompt="Where?")
+    shown = await house.discord.wait_until(
+        lambda: interaction.original if interaction.original and has_button(interaction.original, "Stop") else None
+    )
+    hold = house.discord.faults.hold(Hold(method="DELETE"))
+    made_up = shown.components[0]["components"][0]
+    made_up["custom_id"] = made_up["custom_id"].replace("stop", "delete")
+    await house.dana.click(shown, label="Stop", tampered=True)
+    assert (await charged(house, interaction.id)).reason == "stopped"
+    hold.let_go()
+    await house.discord.wait_until(lambda: shown.deleted)
+    assert await turns(house) == ()
+    assert await records(house) == []
+
+
+@pytest.mark.parametrize("mode", ["shared", "off"])
+async def test_figures_that_no_database_can_add_up_end_no_answer(house: House, mode: str) -> None:
+    await told(house, await house.admin.slash(house.channel, "history mode", mode=mode))
+    mad = Tokens(prompt_tokens=10**18, completion_tokens=10**18)
+    shown = await ask(house, "Where?", answer=Script(TEXT, usage=mad))
+    entry = await charged(house)
+    assert (entry.reason, entry.user_nano) == ("finished", entry.held_nano)
+    assert WHOLE in shown.content
+    assert "went wrong" not in shown.content
+
+
+async def is_owed(house: House, asked: object) -> bool:
+    assert house.bot is not None
+    return house.bot.services.answers.open_count == 0 and asked.id in house.bot.services.recovery
+
+
+async def nothing_owed(house: House) -> bool:
+    assert house.bot is not None
+    return house.bot.services.recovery.left == 0
+
+
+async def charged_with(house: House, key: int) -> None:
+    """Other requests may still be on hold."""
+
+    async def found() -> bool:
+        return key in await entries(house)
+
+    await until(found)
