@@ -23,7 +23,7 @@ from bot.credits.rules import PAYERS, Reason
 from bot.delivery.messages import Outgoing, Sent, SentAttachment, Surface, Urgency
 from bot.delivery.rest import DiscordRest
 from bot.delivery.surfaces import ChannelSurface, InteractionSurface, first_nonce
-from bot.errors import DeliveryError, DeliveryUnavailable, MessageGone
+from bot.errors import DeliveryError, DeliveryForbidden, DeliveryUnavailable, MessageGone
 from bot.storage.database import Database, Tx
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,8 @@ TRIES_IN_A_ROW: Final = 3
 PAUSE_S: Final = 5.0
 PAUSE_MOST_S: Final = 300.0
 """Between two rounds while Discord is out of reach: twice as long each time."""
+DOUBLED: Final = 10
+"""So often at most: what fails for days is counted up to numbers that are no seconds any more."""
 
 _PAID: Final = frozenset(reason for reason, payers in PAYERS.items() if payers.user != "nothing")
 
@@ -118,7 +120,7 @@ class Recovery:
     async def wait(self, failures: int) -> None:
         """Until the next round may be worth it: after a pause, where rounds have failed and something is left, or when
         there is something new."""
-        pause_s = min(PAUSE_S * 2 ** (failures - 1), PAUSE_MOST_S) if failures else None
+        pause_s = min(PAUSE_S * 2 ** min(failures - 1, DOUBLED), PAUSE_MOST_S) if failures else None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause_s):
                 await self._hurried.wait()
@@ -176,6 +178,8 @@ class Recovery:
             raise DeliveryError("Discord was out of reach for a day") from None
         except DeliveryError as error:
             await self._give_up(record, ended, "deleted" if isinstance(error, MessageGone) else "undelivered")
+            with contextlib.suppress(DeliveryError):  # of several messages one may be gone, and the last still loading
+                await self._cut_off(record, application_id)
             raise
         places = tuple((one.channel_id, one.message_id) for one in sent)
         turn_id = record.turn_id if ended.remembered else None
@@ -210,12 +214,15 @@ class Recovery:
         """The answer's messages as they are now. A mention's first one is made where it was not known: it may exist."""
         if not record.messages and record.interaction_token is None:
             return (await self._reply(record),)
-        return tuple(
-            [
-                _as_sent(await self._get(record, number, application_id), place)
-                for number, place in enumerate(record.messages)
-            ]
-        )
+        return tuple([await self._one_known(record, number, application_id) for number in range(len(record.messages))])
+
+    async def _one_known(self, record: AnswerRecord, number: int, application_id: int) -> Sent:
+        place = record.messages[number]
+        try:
+            shown = await self._get(record, number, application_id)
+        except DeliveryForbidden:  # to read a message takes a permission more than to edit one's own
+            shown = {}
+        return _as_sent(shown, place)
 
     def _surface(self, record: AnswerRecord, application_id: int, known: tuple[Sent, ...]) -> Surface:
         question, token = record.question, record.interaction_token

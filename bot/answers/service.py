@@ -211,7 +211,7 @@ class Answers:
         """
         record = await self._record(answer_id, at)
         _require(by == record.question.asker.id or moderator)
-        if answer_id in self._recovery:
+        if record.ending is not None and answer_id in self._recovery:
             self._recovery.hurry()
             return None
         if record.state != "running" and record.messages:  # an ended answer's are known once its last edit is done

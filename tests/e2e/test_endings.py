@@ -16,6 +16,7 @@ from bot.answers.history import MemoryKey
 from bot.storage.snapshot import snapshot
 from sandbox.discord.faults import Fault, Hold
 from sandbox.discord.messages import Interaction, Message
+from sandbox.discord.permissions import Permission
 from sandbox.minitoolai.script import Script, Tokens
 from tests.e2e.accounting import USAGE, USED_NANO, books_are_right, charged, database_url, entries, until
 from tests.e2e.conversing import ask, told, turns
@@ -184,13 +185,16 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bot.answers.service, "CLOSE_S", 0.3)
 
 
-async def out_of_reach(house: House, asks: Asks) -> tuple[object, Message, Fault]:
-    """All words are shown, and Discord takes no edit until the fault is removed; the last one has been given up."""
+async def out_of_reach(
+    house: House, asks: Asks, *, text: str = WHOLE, last: str = WHOLE
+) -> tuple[object, Message, Fault]:
+    """All words are shown, the `last` of them in the message that is returned, and Discord takes no edit until the
+    fault is removed; the last edit has been given up."""
     gate = asyncio.Event()
-    house.api.script(Script([WHOLE], stall_after=1, gate=gate, usage=USAGE))
+    house.api.script(Script([text], stall_after=1, gate=gate, usage=USAGE))
     asked = await asks(house)
     shown = await house.discord.wait_until(
-        lambda: next((m for m in messages_of(house, asked) if WHOLE in m.content), None)
+        lambda: next((m for m in messages_of(house, asked) if last in m.content), None), timeout_s=30
     )
     fault = house.discord.faults.add(Fault(method="PATCH", status=502, html=True, times=None))
     gate.set()
@@ -483,3 +487,54 @@ async def charged_with(house: House, key: int) -> None:
         return key in await entries(house)
 
     await until(found)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_where_one_of_several_messages_is_gone_the_last_does_not_look_unfinished(house: House) -> None:
+    asked, last, fault = await out_of_reach(house, by_slash, text=LONG, last="Paragraph 19")
+    await house.admin.delete(messages_of(house, asked)[0])
+    fault.times = 0
+    await house.ended(last)
+    assert last.content.endswith("⚠️ Cut off: I was interrupted while writing this.")
+    entry = await charged(house)
+    assert (entry.reason, entry.user_nano) == ("deleted", 0)
+    assert await turns(house) == ()
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_an_answer_is_finished_where_the_bot_may_not_read_it(empty_house: House) -> None:
+    house = empty_house
+    shown = await left_by_a_stop(house, by_slash)
+    house.discord.clock.advance(16 * 60)
+    house.channel.set_overwrite(house.discord.world.bot, deny=Permission.READ_MESSAGE_HISTORY)
+    async with house.running():
+        await house.ended(shown)
+        assert (await charged(house)).reason == "finished"
+    assert WHOLE in shown.content
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_stop_cuts_an_answer_off_at_once_that_a_start_cannot_reach(empty_house: House) -> None:
+    house = empty_house
+    async with house.process() as process:
+        house.api.script(Script(TEXT, stall_after=1, gate=asyncio.Event()))
+        interaction = await house.dana.slash(house.channel, "ask", prompt="Where?")
+        shown = await house.discord.wait_until(
+            lambda: interaction.original if interaction.original and TEXT[0] in interaction.original.content else None
+        )
+        await killed(house, process)
+    fault = house.discord.faults.add(Fault(method="GET", template=EDIT, status=500, times=None))
+    async with house.running():
+        await house.discord.wait_until(lambda: fault.hits >= 4)
+        await house.dana.click(shown, label="Stop")
+        await house.ended(shown)
+        fault.times = 0
+        await until(lambda: nothing_owed(house))
+    assert shown.content.count("⚠️ Cut off: I was interrupted while writing this.") == 1
+
+
+async def test_rounds_that_fail_for_days_do_not_end_the_waiting(house: House) -> None:
+    assert house.bot is not None
+    recovery = house.bot.services.recovery
+    recovery.hurry()
+    await recovery.wait(5_000)
