@@ -139,11 +139,11 @@ class Recovery:
             self._left[answer_id] = self._left.pop(answer_id)  # whatever happens to it, next time it is the last
             try:
                 way = await self._close(answer_id, application_id)
-            except DeliveryUnavailable as error:
-                in_a_row += 1
-                log.info("an answer could not be closed yet: %s", type(error).__name__)
-                continue
             except DeliveryError as error:
+                if isinstance(error, DeliveryUnavailable) and self._may_be_tried(answer_id):
+                    in_a_row += 1
+                    log.info("an answer could not be closed yet: %s", type(error).__name__)
+                    continue
                 unreachable += 1
                 log.info("an answer could not be closed: %s", type(error).__name__)
             else:
@@ -172,14 +172,14 @@ class Recovery:
         try:
             sent = await self._finish(record, ended, application_id)
         except DeliveryUnavailable:
-            if self._now() - asked_at(answer_id).timestamp() < TRIED_FOR.total_seconds():
+            if self._may_be_tried(answer_id):
                 raise
             await self._give_up(record, ended, "undelivered")
             raise DeliveryError("Discord was out of reach for a day") from None
         except DeliveryError as error:
-            await self._give_up(record, ended, "deleted" if isinstance(error, MessageGone) else "undelivered")
-            with contextlib.suppress(DeliveryError):  # of several messages one may be gone, and the last still loading
-                await self._cut_off(record, application_id)
+            unshown = await self._give_up(record, ended, "deleted" if isinstance(error, MessageGone) else "undelivered")
+            if unshown and record.messages:
+                await self._close_rest(record, application_id)
             raise
         places = tuple((one.channel_id, one.message_id) for one in sent)
         turn_id = record.turn_id if ended.remembered else None
@@ -240,8 +240,15 @@ class Recovery:
             known=known,
         )
 
-    async def _give_up(self, record: AnswerRecord, ended: Ended, reason: Reason) -> None:
-        """Nobody can read it: it costs nothing, and is not remembered.
+    async def _close_rest(self, record: AnswerRecord, application_id: int) -> None:
+        """Of several messages one may be gone, and the last look unfinished: best effort, Stop closes it, too."""
+        with contextlib.suppress(DeliveryError):
+            await self._cut_off(record, application_id)
+            closed = replace(record, state="failed", updated_at=self._moment())
+            await self._database.write(lambda tx: store.end_answer(tx, closed))
+
+    async def _give_up(self, record: AnswerRecord, ended: Ended, reason: Reason) -> bool:
+        """Nobody can read it: it costs nothing, and is not remembered. False: it had been shown before.
 
         One that was asked again or carried on is in the place of the one before, which is kept nowhere else. One that
         was charged before had been shown whole: it lacked its record alone.
@@ -251,15 +258,16 @@ class Recovery:
         over = replace(record, state="failed", messages=(), updated_at=self._moment())
         shown = replace(record, state=ended.state, updated_at=self._moment())
 
-        async def write(tx: Tx) -> None:
+        async def write(tx: Tx) -> bool:
             if await self._end(tx, answer_id, reason, ended):
                 await store.end_answer(tx, shown)
-                return
+                return False
             await store.end_answer(tx, over)
             if ended.remembered and record.turn_id == answer_id:
                 await store.take_back_turn(tx, answer_id, answer_id)
+            return True
 
-        await self._database.write(write)
+        return await self._database.write(write)
 
     async def _settle(self, answer_id: int, reason: Reason, ended: Ended, record: AnswerRecord | None = None) -> None:
         async def write(tx: Tx) -> None:
@@ -330,6 +338,9 @@ class Recovery:
     def _by_token(self, record: AnswerRecord) -> bool:
         age_s = self._now() - asked_at(record.answer_id).timestamp()
         return record.interaction_token is not None and age_s < TOKEN_LIFE_S - 5
+
+    def _may_be_tried(self, answer_id: int) -> bool:
+        return self._now() - asked_at(answer_id).timestamp() < TRIED_FOR.total_seconds()
 
     def _moment(self) -> datetime:
         return datetime.fromtimestamp(self._now(), UTC)

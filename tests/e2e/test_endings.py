@@ -298,6 +298,11 @@ async def test_an_owed_answer_whose_message_is_deleted_meanwhile_costs_nothing(h
 
 # What is left is not what it was
 
+STUCK = (
+    "CREATE TRIGGER stuck BEFORE UPDATE OF state ON answers WHEN NEW.state = 'done'"
+    " BEGIN SELECT RAISE(ABORT, 'stuck'); END"
+)
+
 
 def write_below(house: House, statement: str) -> None:
     """Change the database while no bot has it open."""
@@ -387,11 +392,7 @@ async def test_an_answer_that_was_charged_without_its_record_stays_remembered_wh
 ) -> None:
     house = empty_house
     async with house.running() as bot:
-        stuck = (
-            "CREATE TRIGGER stuck BEFORE UPDATE OF state ON answers WHEN NEW.state = 'done'"
-            " BEGIN SELECT RAISE(ABORT, 'stuck'); END"
-        )
-        await bot.services.database.write(lambda tx: tx.execute(stuck))
+        await bot.services.database.write(lambda tx: tx.execute(STUCK))
         shown = await ask(house, "Where?", answer=Script(TEXT, usage=USAGE))
         assert (await charged(house)).reason == "finished"
         await bot.services.database.write(lambda tx: tx.execute("DROP TRIGGER stuck"))
@@ -499,6 +500,43 @@ async def test_where_one_of_several_messages_is_gone_the_last_does_not_look_unfi
     entry = await charged(house)
     assert (entry.reason, entry.user_nano) == ("deleted", 0)
     assert await turns(house) == ()
+    await until(lambda: nothing_owed(house))
+    await house.dana.click(last, label="Delete")
+    await house.discord.wait_until(lambda: messages_of(house, asked) == [])
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_an_answer_that_was_charged_without_its_record_is_not_cut_off_for_one_message_that_is_gone(
+    empty_house: House,
+) -> None:
+    house = empty_house
+    async with house.running() as bot:
+        await bot.services.database.write(lambda tx: tx.execute(STUCK))
+        house.api.script(Script(LONG, usage=USAGE))
+        interaction = await house.dana.slash(house.channel, "ask", prompt="Where?")
+        last = await house.answer_to(interaction)
+        await charged(house)
+        await bot.services.database.write(lambda tx: tx.execute("DROP TRIGGER stuck"))
+    before = last.content
+    await house.admin.delete(messages_of(house, interaction)[0])
+    async with house.running():
+        await until(lambda: nothing_owed(house))
+        assert [turn.answer for turn in await turns(house)] == [LONG]
+    assert last.content == before
+    assert await records(house) == ["done"]
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_an_unfinished_answer_that_discord_does_not_give_out_for_a_day_is_let_go(empty_house: House) -> None:
+    house = empty_house
+    await left_by_a_stop(house, by_mention)
+    write_below(house, "UPDATE answers SET ending = NULL")
+    house.discord.faults.add(Fault(method="GET", template="/channels/…/messages/…", status=500, times=None))
+    async with house.running() as bot:
+        assert not await nothing_owed(house)
+        house.discord.clock.advance(25 * 3_600)
+        bot.services.recovery.hurry()
+        await until(lambda: nothing_owed(house))
 
 
 @pytest.mark.usefixtures("impatient")
