@@ -12,7 +12,8 @@ from bot.answers.charge import Charge
 from bot.answers.ending import Ended
 from bot.answers.history import AnswerRecord, MemoryKey, Turn
 from bot.answers.journey import Job, Prepared, Result, is_remembered
-from bot.answers.question import AttachmentRef
+from bot.answers.live import FILE_NAME
+from bot.answers.question import AttachmentRef, Question
 from bot.delivery.messages import Sent
 from bot.storage.database import Database, Tx
 from bot.storage.errors import StorageError
@@ -87,7 +88,7 @@ class Records:
         nothing, or the next start finishes it once more, and no more is lost.
         """
         job = prepared.job
-        images = _shown_again(prepared, sent)
+        images = shown_again(job.question, sent) if prepared.uploads else job.question.images
         record = AnswerRecord(
             question=replace(job.question, images=images),
             state=ended.state,
@@ -167,15 +168,14 @@ def _places(sent: tuple[Sent, ...]) -> tuple[tuple[int, int], ...]:
     return tuple((one.channel_id, one.message_id) for one in sent)
 
 
-def _shown_again(prepared: Prepared, sent: tuple[Sent, ...]) -> tuple[AttachmentRef, ...]:
+def shown_again(question: Question, sent: tuple[Sent, ...]) -> tuple[AttachmentRef, ...]:
     """The question's pictures, those that the answer shows again under the answer's own attachments.
 
     A private answer's message can be read by nobody but the asker: its attachments end with their addresses.
     """
-    question = prepared.job.question
-    if not prepared.uploads or not sent:
+    if not sent:
         return question.images
-    shown = iter(sent[0].attachments)
+    shown = iter([attachment for attachment in sent[0].attachments if attachment.name != FILE_NAME])
     located: list[AttachmentRef] = []
     for image in question.images:
         again = next(shown, None) if image.message_id is None else None

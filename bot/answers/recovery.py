@@ -16,7 +16,7 @@ from bot.answers.ending import Ended
 from bot.answers.history import AnswerRecord, History
 from bot.answers.journey import ending_buttons, interrupted, stop_button
 from bot.answers.live import Live
-from bot.answers.records import Records, asked_at
+from bot.answers.records import Records, asked_at, shown_again
 from bot.credits import ledger as books
 from bot.credits.ledger import Ledger
 from bot.credits.rules import PAYERS, Reason
@@ -183,8 +183,16 @@ class Recovery:
             raise
         places = tuple((one.channel_id, one.message_id) for one in sent)
         turn_id = record.turn_id if ended.remembered else None
-        over = replace(record, state=ended.state, messages=places, turn_id=turn_id, updated_at=self._moment())
-        await self._settle(answer_id, ended.reason, ended, over)
+        images = shown_again(record.question, sent)
+        over = replace(
+            record,
+            question=replace(record.question, images=images),
+            state=ended.state,
+            messages=places,
+            turn_id=turn_id,
+            updated_at=self._moment(),
+        )
+        await self._settle(answer_id, ended.reason, ended, over, relocated=images != record.question.images)
         return "finished"
 
     # What has ended, and was not shown to its end
@@ -269,11 +277,23 @@ class Recovery:
 
         return await self._database.write(write)
 
-    async def _settle(self, answer_id: int, reason: Reason, ended: Ended, record: AnswerRecord | None = None) -> None:
+    async def _settle(
+        self,
+        answer_id: int,
+        reason: Reason,
+        ended: Ended,
+        record: AnswerRecord | None = None,
+        *,
+        relocated: bool = False,
+    ) -> None:
+        """`relocated`: the question's pictures are read from the answer's message from now on."""
+
         async def write(tx: Tx) -> None:
             await self._end(tx, answer_id, reason, ended)
             if record is not None:
                 await store.end_answer(tx, record)
+                if relocated and record.turn_id is not None:
+                    await store.set_images(tx, record.turn_id, record.question.images)
 
         await self._database.write(write)
 

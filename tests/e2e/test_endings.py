@@ -21,7 +21,7 @@ from sandbox.minitoolai.script import Script, Tokens
 from tests.e2e.accounting import USAGE, USED_NANO, books_are_right, charged, database_url, entries, until
 from tests.e2e.conversing import ask, told, turns
 from tests.e2e.house import House, has_button, labels, replies
-from tests.e2e.reading import WRITING, footer_of, without_subtext
+from tests.e2e.reading import WRITING, footer_of, picture, without_subtext
 
 TEXT = ("The treasure lies", " in Durango.")
 WHOLE = "".join(TEXT)
@@ -576,3 +576,45 @@ async def test_rounds_that_fail_for_days_do_not_end_the_waiting(house: House) ->
     recovery = house.bot.services.recovery
     recovery.hurry()
     await recovery.wait(5_000)
+
+
+@pytest.mark.parametrize("answered", [False, True], ids=["not carried out", "carried out"])
+async def test_an_answer_too_long_for_its_messages_has_its_file_once_after_a_kill(
+    empty_house: House, answered: bool
+) -> None:
+    house = empty_house
+    async with house.process(MAX_MESSAGES="1") as process:
+        gate = asyncio.Event()
+        house.api.script(Script([LONG], stall_after=1, gate=gate, usage=USAGE))
+        asked = await by_slash(house)
+        await house.discord.wait_until(lambda: any("as a file" in m.content for m in messages_of(house, asked)))
+        hold = house.discord.faults.hold(Hold(method="PATCH", template="…/messages/…", answered=answered))
+        gate.set()
+        async with asyncio.timeout(30):
+            await hold.reached.wait()
+        await killed(house, process)
+    [shown] = messages_of(house, asked)
+    async with house.running(MAX_MESSAGES="1"):
+        await house.ended(shown)
+        assert (await charged(house)).reason == "finished"
+    assert [each.filename for each in shown.attachments] == ["answer.md"]
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_picture_that_a_finished_answer_shows_is_read_from_there(house: House) -> None:
+    """The address of what came with a command is signed for a day, and no message tells of another."""
+    gate = asyncio.Event()
+    house.api.script(Script([*TEXT, "\n"], stall_after=2, chunk_delay_s=0.3, gate=gate, usage=USAGE))
+    asked = await house.dana.slash(house.channel, "ask", prompt="Where?", image=picture())
+    shown = await house.discord.wait_until(  # its picture comes with the second edit
+        lambda: asked.original if asked.original and asked.original.attachments else None
+    )
+    fault = house.discord.faults.add(Fault(method="PATCH", status=502, html=True, times=None))
+    gate.set()
+    await until(lambda: is_owed(house, asked))
+    fault.times = 0
+    await house.ended(shown)
+    await charged(house)
+    [turn] = await turns(house)
+    assert [image.message_id for image in turn.asked.images] == [shown.id]
+    assert len(shown.attachments) == 1
