@@ -618,3 +618,36 @@ async def test_a_picture_that_a_finished_answer_shows_is_read_from_there(house: 
     [turn] = await turns(house)
     assert [image.message_id for image in turn.asked.images] == [shown.id]
     assert len(shown.attachments) == 1
+
+
+async def test_a_stop_while_the_last_edit_hangs_ends_in_time_and_the_next_start_finishes_it(empty_house: House) -> None:
+    house = empty_house
+    async with house.process(SHUTDOWN_GRACE_S="0.1") as process:
+        _, shown, _ = await last_edit_on_its_way(house, by_slash)
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+    house.discord.faults.clear()
+    assert await entries(house) == {}
+    async with house.running():
+        await house.ended(shown)
+        assert (await charged(house)).reason == "finished"
+    assert WHOLE in shown.content
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_stop_while_an_answer_of_before_is_finished_ends_in_time_and_leaves_it_to_the_next_start(
+    empty_house: House,
+) -> None:
+    house = empty_house
+    shown = await left_by_a_stop(house, by_slash)
+    hold = house.discord.faults.hold(Hold(method="PATCH", template="…/messages/…", answered=True))
+    async with house.process() as process:
+        async with asyncio.timeout(30):
+            await hold.reached.wait()
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+    house.discord.faults.clear()
+    assert await entries(house) == {}
+    async with house.running():
+        assert (await charged(house)).reason == "finished"
+    assert WHOLE in shown.content
