@@ -389,12 +389,12 @@ async def has_later_answer(tx: Tx, turn_id: int, answer_id: int) -> bool:
 
 async def running_answers(tx: Tx, limit: int, *, since: datetime) -> tuple[AnswerRecord, ...]:
     """Up to `limit` answers in state `running` that began after `since`, oldest first: after a start, those a crash
-    left unfinished."""
+    left unfinished. What is damaged, or another version's, is left out: a start is not to fail for it."""
     rows = await tx.fetch_all(
         "SELECT * FROM answers WHERE state = 'running' AND updated_at_us > ? ORDER BY updated_at_us, answer_id LIMIT ?",
         (_to_us(since), limit),
     )
-    return tuple(_answer(row) for row in rows)
+    return tuple(record for record in map(_readable, rows) if record is not None)
 
 
 async def take_back_turn(tx: Tx, turn_id: int, answer_id: int) -> bool:
@@ -556,6 +556,14 @@ def _answer(row: Row) -> AnswerRecord:
         interaction_token=row["interaction_token"],
         ending=_ending(row["answer_id"], row["ending"]),
     )
+
+
+def _readable(row: Row) -> AnswerRecord | None:
+    try:
+        return _answer(row)
+    except (KeyError, TypeError, ValueError) as error:
+        log.error("answer %d cannot be read: %s", row["answer_id"], type(error).__name__)
+        return None
 
 
 def _ending(answer_id: int, stored: str | None) -> Ended | None:
