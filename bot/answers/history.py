@@ -5,6 +5,7 @@ them one by one. Turns are in order of their time and then of their question's i
 have an order too, the same after a restart.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,8 @@ from bot.answers.tokens import whole_text
 from bot.credits.policy import DIRECT_SCOPE
 from bot.money import NanoDollars
 from bot.storage.database import Database, Row, Tx, Value
+
+log = logging.getLogger(__name__)
 
 Mode = Literal["shared", "personal", "off"]
 
@@ -315,6 +318,29 @@ async def save_answer(tx: Tx, record: AnswerRecord) -> None:
     )
 
 
+async def end_answer(tx: Tx, record: AnswerRecord) -> bool:
+    """Write down how an answer has ended. False: it has been forgotten meanwhile, and is not brought back."""
+    changed = await tx.execute(
+        "UPDATE answers SET messages = ?, question = ?, state = ?, turn_id = ?, interaction_token = NULL,"
+        " ending = NULL, updated_at_us = ? WHERE answer_id = ?",
+        (
+            _json(record.messages),
+            _json(asdict(record.question)),
+            record.state,
+            record.turn_id,
+            _to_us(record.updated_at),
+            record.answer_id,
+        ),
+    )
+    return changed == 1
+
+
+async def is_running(tx: Tx, answer_id: int) -> bool:
+    """Whether it is known, and has not ended."""
+    row = await tx.fetch_one("SELECT 1 FROM answers WHERE answer_id = ? AND state = 'running'", (answer_id,))
+    return row is not None
+
+
 async def note_messages(tx: Tx, answer_id: int, messages: Sequence[tuple[int, int]]) -> bool:
     """Where an answer stands that is still growing. False: it has ended, and has its messages."""
     changed = await tx.execute(
@@ -363,12 +389,17 @@ async def has_later_answer(tx: Tx, turn_id: int, answer_id: int) -> bool:
 
 async def running_answers(tx: Tx, limit: int, *, since: datetime) -> tuple[AnswerRecord, ...]:
     """Up to `limit` answers in state `running` that began after `since`, oldest first: after a start, those a crash
-    left unfinished."""
+    left unfinished. What is damaged, or another version's, is left out: a start is not to fail for it."""
     rows = await tx.fetch_all(
         "SELECT * FROM answers WHERE state = 'running' AND updated_at_us > ? ORDER BY updated_at_us, answer_id LIMIT ?",
         (_to_us(since), limit),
     )
-    return tuple(_answer(row) for row in rows)
+    return tuple(record for record in map(_readable, rows) if record is not None)
+
+
+async def take_back_turn(tx: Tx, turn_id: int, answer_id: int) -> bool:
+    """Forget a turn whose answer `answer_id` is no more. False: a later answer is part of it, and it stays."""
+    return not await has_later_answer(tx, turn_id, answer_id) and await delete_turn(tx, turn_id)
 
 
 async def delete_answer(tx: Tx, answer_id: int) -> bool:
@@ -523,8 +554,27 @@ def _answer(row: Row) -> AnswerRecord:
         messages=tuple((channel_id, message_id) for channel_id, message_id in orjson.loads(row["messages"])),
         turn_id=row["turn_id"],
         interaction_token=row["interaction_token"],
-        ending=Ended.from_json(row["ending"]) if row["ending"] is not None else None,
+        ending=_ending(row["answer_id"], row["ending"]),
     )
+
+
+def _readable(row: Row) -> AnswerRecord | None:
+    try:
+        return _answer(row)
+    except (KeyError, TypeError, ValueError) as error:
+        log.error("answer %d cannot be read: %s", row["answer_id"], type(error).__name__)
+        return None
+
+
+def _ending(answer_id: int, stored: str | None) -> Ended | None:
+    """None also where it is damaged, or another version's: one such answer is cut off, and nobody else's affair."""
+    if stored is None:
+        return None
+    try:
+        return Ended.from_json(stored)
+    except ValueError as error:
+        log.error("how answer %d ended cannot be read: %s", answer_id, error)
+        return None
 
 
 def _question(stored: Mapping[str, Any]) -> Question:

@@ -45,6 +45,8 @@ NOTICES: Final[dict[Ending, str]] = {
     "restart": "⚠️ Cut off: I am being restarted. Please press Regenerate in a minute.",
 }
 
+INTERRUPTED: Final = "⚠️ Cut off: I was interrupted while writing this."
+
 WHOLE: Final = frozenset({"finished", "filtered"})
 """Any other broke off, perhaps inside a mark, which is then closed."""
 
@@ -171,12 +173,14 @@ def ending_buttons(answer_id: int, *, may_continue: bool) -> tuple[Button, ...]:
 
 
 def interrupted(shown: str, answer_id: int) -> Outgoing:
-    """What to show in place of an answer that looks unfinished, though no process is writing it any more."""
+    """What to show in place of an answer that looks unfinished, though no process is writing it any more.
+
+    Said twice, by a start and a press of Stop at one moment, it stands there once.
+    """
     lines = shown.splitlines()
-    while lines and lines[-1].startswith("-# "):  # the mark that it is being written
+    while lines and (lines[-1].startswith("-# ") or lines[-1] == INTERRUPTED):  # the mark that it is being written
         lines.pop()
-    notice = "⚠️ Cut off: I was interrupted while writing this."
-    content = "\n".join((*lines, notice)).strip()
+    content = "\n".join((*lines, INTERRUPTED)).strip()
     return Outgoing(content=content, buttons=ending_buttons(answer_id, may_continue=False))
 
 

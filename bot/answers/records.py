@@ -10,9 +10,10 @@ from bot import arrivals
 from bot.answers import history as store
 from bot.answers.charge import Charge
 from bot.answers.ending import Ended
-from bot.answers.history import AnswerRecord, History, MemoryKey, Turn
+from bot.answers.history import AnswerRecord, MemoryKey, Turn
 from bot.answers.journey import Job, Prepared, Result, is_remembered
-from bot.answers.question import AttachmentRef
+from bot.answers.live import FILE_NAME
+from bot.answers.question import AttachmentRef, Question
 from bot.delivery.messages import Sent
 from bot.storage.database import Database, Tx
 from bot.storage.errors import StorageError
@@ -25,7 +26,6 @@ class Records:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._history = History(database)
         self._noting: set[asyncio.Task[None]] = set()
 
     def note_messages(self, answer_id: int, sent: tuple[Sent, ...]) -> None:
@@ -40,24 +40,21 @@ class Records:
         except StorageError as error:
             log.warning("an answer's messages could not be noted: %s", error)
 
-    async def _save(self, record: AnswerRecord) -> None:
-        """Best effort: without its record an answer's buttons say that they know nothing, and no more is lost."""
-        try:
-            await self._history.save_answer(record)
-        except StorageError as error:
-            log.error("an answer's record could not be stored: %s", error)
-
     async def take_back(self, job: Job, *, remembered: bool) -> None:
         """Forget a turn whose answer nobody can read: deleted by somebody, or not taken by Discord.
 
         An answer that was asked again or carried on is in the place of the one before, which is kept nowhere else.
         """
-        if remembered and job.root_id == job.question.id:
-            try:
-                await self._history.delete_turn(job.root_id)
-            except StorageError as error:
-                log.error("a turn could not be taken back: %s", error)
-        await self._save(replace(_record(job), state="failed"))
+
+        async def forget(tx: Tx) -> None:
+            if remembered and job.root_id == job.question.id:
+                await store.take_back_turn(tx, job.root_id, job.question.id)
+            await store.end_answer(tx, replace(_record(job), state="failed"))
+
+        try:
+            await self._database.write(forget)
+        except StorageError as error:
+            log.error("a turn could not be taken back: %s", error)
 
     async def note_ending(
         self, prepared: Prepared, result: Result, sent: tuple[Sent, ...], *, make: Callable[[bool], Ended]
@@ -70,7 +67,8 @@ class Records:
         job = prepared.job
 
         async def note(tx: Tx) -> tuple[Ended, bool]:
-            remembered = is_remembered(prepared, result) and await _remember(tx, prepared, result)
+            known = await store.is_running(tx, job.question.id)  # else it was deleted, and is not to be remembered
+            remembered = known and is_remembered(prepared, result) and await _remember(tx, prepared, result)
             ended = make(remembered)
             turn_id = job.root_id if remembered else None
             places = _places(sent)
@@ -90,7 +88,7 @@ class Records:
         nothing, or the next start finishes it once more, and no more is lost.
         """
         job = prepared.job
-        images = _shown_again(prepared, sent)
+        images = shown_again(job.question, sent) if prepared.uploads else job.question.images
         record = AnswerRecord(
             question=replace(job.question, images=images),
             state=ended.state,
@@ -103,7 +101,7 @@ class Records:
 
         async def write(tx: Tx) -> None:
             await charge.end_in(tx)
-            await store.save_answer(tx, record)
+            await store.end_answer(tx, record)
             if ended.remembered and prepared.uploads:
                 await store.set_images(tx, job.root_id, images)
 
@@ -170,15 +168,14 @@ def _places(sent: tuple[Sent, ...]) -> tuple[tuple[int, int], ...]:
     return tuple((one.channel_id, one.message_id) for one in sent)
 
 
-def _shown_again(prepared: Prepared, sent: tuple[Sent, ...]) -> tuple[AttachmentRef, ...]:
+def shown_again(question: Question, sent: tuple[Sent, ...]) -> tuple[AttachmentRef, ...]:
     """The question's pictures, those that the answer shows again under the answer's own attachments.
 
     A private answer's message can be read by nobody but the asker: its attachments end with their addresses.
     """
-    question = prepared.job.question
-    if not prepared.uploads or not sent:
+    if not sent:
         return question.images
-    shown = iter(sent[0].attachments)
+    shown = iter([attachment for attachment in sent[0].attachments if attachment.name != FILE_NAME])
     located: list[AttachmentRef] = []
     for image in question.images:
         again = next(shown, None) if image.message_id is None else None

@@ -16,14 +16,14 @@ from bot.answers.ending import Ended
 from bot.answers.history import AnswerRecord, History
 from bot.answers.journey import ending_buttons, interrupted, stop_button
 from bot.answers.live import Live
-from bot.answers.records import Records, asked_at
+from bot.answers.records import Records, asked_at, shown_again
 from bot.credits import ledger as books
 from bot.credits.ledger import Ledger
-from bot.credits.rules import Reason
+from bot.credits.rules import PAYERS, Reason
 from bot.delivery.messages import Outgoing, Sent, SentAttachment, Surface, Urgency
 from bot.delivery.rest import DiscordRest
 from bot.delivery.surfaces import ChannelSurface, InteractionSurface, first_nonce
-from bot.errors import DeliveryError, DeliveryUnavailable, MessageGone
+from bot.errors import DeliveryError, DeliveryForbidden, DeliveryUnavailable, MessageGone
 from bot.storage.database import Database, Tx
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,10 @@ TRIES_IN_A_ROW: Final = 3
 PAUSE_S: Final = 5.0
 PAUSE_MOST_S: Final = 300.0
 """Between two rounds while Discord is out of reach: twice as long each time."""
+DOUBLED: Final = 10
+"""So often at most: what fails for days is counted up to numbers that are no seconds any more."""
+
+_PAID: Final = frozenset(reason for reason, payers in PAYERS.items() if payers.user != "nothing")
 
 Way = Literal["finished", "cut", "over"]
 """How an answer was brought to its end: shown whole, closed as cut off, or it was there already."""
@@ -116,7 +120,7 @@ class Recovery:
     async def wait(self, failures: int) -> None:
         """Until the next round may be worth it: after a pause, where rounds have failed and something is left, or when
         there is something new."""
-        pause_s = min(PAUSE_S * 2 ** (failures - 1), PAUSE_MOST_S) if failures else None
+        pause_s = min(PAUSE_S * 2 ** min(failures - 1, DOUBLED), PAUSE_MOST_S) if failures else None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause_s):
                 await self._hurried.wait()
@@ -135,11 +139,11 @@ class Recovery:
             self._left[answer_id] = self._left.pop(answer_id)  # whatever happens to it, next time it is the last
             try:
                 way = await self._close(answer_id, application_id)
-            except DeliveryUnavailable as error:
-                in_a_row += 1
-                log.info("an answer could not be closed yet: %s", type(error).__name__)
-                continue
             except DeliveryError as error:
+                if isinstance(error, DeliveryUnavailable) and self._may_be_tried(answer_id):
+                    in_a_row += 1
+                    log.info("an answer could not be closed yet: %s", type(error).__name__)
+                    continue
                 unreachable += 1
                 log.info("an answer could not be closed: %s", type(error).__name__)
             else:
@@ -168,17 +172,27 @@ class Recovery:
         try:
             sent = await self._finish(record, ended, application_id)
         except DeliveryUnavailable:
-            if self._now() - asked_at(answer_id).timestamp() < TRIED_FOR.total_seconds():
+            if self._may_be_tried(answer_id):
                 raise
             await self._give_up(record, ended, "undelivered")
             raise DeliveryError("Discord was out of reach for a day") from None
         except DeliveryError as error:
-            await self._give_up(record, ended, "deleted" if isinstance(error, MessageGone) else "undelivered")
+            unshown = await self._give_up(record, ended, "deleted" if isinstance(error, MessageGone) else "undelivered")
+            if unshown and record.messages:
+                await self._close_rest(record, application_id)
             raise
         places = tuple((one.channel_id, one.message_id) for one in sent)
         turn_id = record.turn_id if ended.remembered else None
-        over = replace(record, state=ended.state, messages=places, turn_id=turn_id, updated_at=self._moment())
-        await self._settle(answer_id, ended.reason, ended, over)
+        images = shown_again(record.question, sent)
+        over = replace(
+            record,
+            question=replace(record.question, images=images),
+            state=ended.state,
+            messages=places,
+            turn_id=turn_id,
+            updated_at=self._moment(),
+        )
+        await self._settle(answer_id, ended.reason, ended, over, relocated=images != record.question.images)
         return "finished"
 
     # What has ended, and was not shown to its end
@@ -208,12 +222,15 @@ class Recovery:
         """The answer's messages as they are now. A mention's first one is made where it was not known: it may exist."""
         if not record.messages and record.interaction_token is None:
             return (await self._reply(record),)
-        return tuple(
-            [
-                _as_sent(await self._get(record, number, application_id), place)
-                for number, place in enumerate(record.messages)
-            ]
-        )
+        return tuple([await self._one_known(record, number, application_id) for number in range(len(record.messages))])
+
+    async def _one_known(self, record: AnswerRecord, number: int, application_id: int) -> Sent:
+        place = record.messages[number]
+        try:
+            shown = await self._get(record, number, application_id)
+        except DeliveryForbidden:  # to read a message takes a permission more than to edit one's own
+            shown = {}
+        return _as_sent(shown, place)
 
     def _surface(self, record: AnswerRecord, application_id: int, known: tuple[Sent, ...]) -> Surface:
         question, token = record.question, record.interaction_token
@@ -231,27 +248,62 @@ class Recovery:
             known=known,
         )
 
-    async def _give_up(self, record: AnswerRecord, ended: Ended, reason: Reason) -> None:
-        """Nobody can read it: it costs nothing, and is not remembered.
+    async def _close_rest(self, record: AnswerRecord, application_id: int) -> None:
+        """Of several messages one may be gone, and the last look unfinished: best effort, Stop closes it, too."""
+        with contextlib.suppress(DeliveryError):
+            await self._cut_off(record, application_id)
+            closed = replace(record, state="failed", updated_at=self._moment())
+            await self._database.write(lambda tx: store.end_answer(tx, closed))
 
-        One that was asked again or carried on is in the place of the one before, which is kept nowhere else.
+    async def _give_up(self, record: AnswerRecord, ended: Ended, reason: Reason) -> bool:
+        """Nobody can read it: it costs nothing, and is not remembered. False: it had been shown before.
+
+        One that was asked again or carried on is in the place of the one before, which is kept nowhere else. One that
+        was charged before had been shown whole: it lacked its record alone.
         """
-        over = replace(record, state="failed", updated_at=self._moment())
-        forget = ended.remembered and record.turn_id == record.answer_id
-        await self._settle(record.answer_id, reason, ended, over, forget=forget)
+        answer_id = record.answer_id
+        # Its messages are forgotten, so that Stop closes it where it can still be pressed.
+        over = replace(record, state="failed", messages=(), updated_at=self._moment())
+        shown = replace(record, state=ended.state, updated_at=self._moment())
+
+        async def write(tx: Tx) -> bool:
+            if await self._end(tx, answer_id, reason, ended):
+                await store.end_answer(tx, shown)
+                return False
+            await store.end_answer(tx, over)
+            if ended.remembered and record.turn_id == answer_id:
+                await store.take_back_turn(tx, answer_id, answer_id)
+            return True
+
+        return await self._database.write(write)
 
     async def _settle(
-        self, answer_id: int, reason: Reason, ended: Ended, record: AnswerRecord | None = None, *, forget: bool = False
+        self,
+        answer_id: int,
+        reason: Reason,
+        ended: Ended,
+        record: AnswerRecord | None = None,
+        *,
+        relocated: bool = False,
     ) -> None:
+        """`relocated`: the question's pictures are read from the answer's message from now on."""
+
         async def write(tx: Tx) -> None:
-            with contextlib.suppress(LookupError):  # so old that the books do not know it by this number any more
-                await books.end(tx, answer_id, reason, ended.consumed, at=self._moment())
+            await self._end(tx, answer_id, reason, ended)
             if record is not None:
-                await store.save_answer(tx, record)
-            if forget:
-                await store.delete_turn(tx, answer_id)
+                await store.end_answer(tx, record)
+                if relocated and record.turn_id is not None:
+                    await store.set_images(tx, record.turn_id, record.question.images)
 
         await self._database.write(write)
+
+    async def _end(self, tx: Tx, answer_id: int, reason: Reason, ended: Ended) -> bool:
+        """End the hold. Whether it had ended before as one that the asker pays for."""
+        try:
+            done = await books.end(tx, answer_id, reason, ended.consumed, at=self._moment())
+        except LookupError:  # so old that the books do not know it by this number any more
+            return False
+        return not done.first and done.entry.reason in _PAID
 
     # What was cut off
 
@@ -282,6 +334,9 @@ class Recovery:
         channel_id, asked_in = record.question.place.channel_id, record.answer_id
         new = interrupted("", record.answer_id)
         sent = await self._rest.create_message(channel_id, lambda: new, reply_to=asked_in, nonce=first_nonce(asked_in))
+        # At once: Discord knows the nonce for some minutes only, and what comes now may have to be tried again later.
+        place = (sent.channel_id, sent.message_id)
+        await self._database.write(lambda tx: store.note_messages(tx, asked_in, (place,)))
         closing = _closing(record, await self._rest.get_message(channel_id, sent.message_id))
         if closing != new:
             await self._rest.edit_message(channel_id, sent.message_id, lambda: closing)
@@ -303,6 +358,9 @@ class Recovery:
     def _by_token(self, record: AnswerRecord) -> bool:
         age_s = self._now() - asked_at(record.answer_id).timestamp()
         return record.interaction_token is not None and age_s < TOKEN_LIFE_S - 5
+
+    def _may_be_tried(self, answer_id: int) -> bool:
+        return self._now() - asked_at(answer_id).timestamp() < TRIED_FOR.total_seconds()
 
     def _moment(self) -> datetime:
         return datetime.fromtimestamp(self._now(), UTC)

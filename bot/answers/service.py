@@ -211,14 +211,14 @@ class Answers:
         """
         record = await self._record(answer_id, at)
         _require(by == record.question.asker.id or moderator)
-        if record.ending is not None:
+        if record.ending is not None and answer_id in self._recovery:
             self._recovery.hurry()
             return None
         if record.state != "running" and record.messages:  # an ended answer's are known once its last edit is done
             return None
         if record.state == "running":
             record = replace(record, state="cut", updated_at=_now())
-            await self._database.write(lambda tx: store.save_answer(tx, record))
+            await self._database.write(lambda tx: store.end_answer(tx, record))
         return interrupted(shown, answer_id)
 
     async def delete(self, answer_id: int, *, by: int, at: int, moderator: bool) -> tuple[tuple[int, int], ...]:
@@ -232,10 +232,10 @@ class Answers:
         self.stop(answer_id, by=by, at=at, moderator=moderator)
 
         async def forget(tx: Tx) -> None:
+            now = await store.answer(tx, answer_id) or record  # it may have been remembered since
             await store.delete_answer(tx, answer_id)
-            # The turn may hold another answer by now, one asked again or carried on: then it stays with that one.
-            if record.turn_id is not None and not await store.has_later_answer(tx, record.turn_id, answer_id):
-                await store.delete_turn(tx, record.turn_id)
+            if now.turn_id is not None:
+                await store.take_back_turn(tx, now.turn_id, answer_id)
 
         await self._database.write(forget)
         return record.messages

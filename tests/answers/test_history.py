@@ -323,6 +323,31 @@ async def test_answers_that_were_running_are_found_after_a_restart(history: Hist
     assert [record.answer_id for record in await history.running_answers(9, since=since)] == [1, 4]
 
 
+@pytest.mark.parametrize(
+    "damage",
+    ["question = '{'", "question = '{\"new\": 1}'", "question = '[]'", "messages = '7'", "messages = '[[1]]'"],
+)
+async def test_a_running_answer_that_cannot_be_read_keeps_no_other_from_being_found(
+    history: History, database: Database, damage: str
+) -> None:
+    await history.save_answer(a_record(1))
+    await history.save_answer(a_record(2))
+    await database.write(lambda tx: tx.execute(f"UPDATE answers SET {damage} WHERE answer_id = 1"))
+    assert [record.answer_id for record in await history.running_answers(9, since=LONG_AGO)] == [2]
+
+
+async def test_an_answer_that_was_forgotten_does_not_come_back_with_its_end(
+    history: History, database: Database
+) -> None:
+    await history.save_answer(a_record(1))
+    over = replace(a_record(1, state="done"), messages=((1, 2),), turn_id=1)
+    assert await database.write(lambda tx: rows.end_answer(tx, over))
+    assert await history.answer(1) == over
+    await database.write(lambda tx: rows.delete_answer(tx, 1))
+    assert not await database.write(lambda tx: rows.end_answer(tx, over))
+    assert await history.answer(1) is None
+
+
 async def test_messages_are_noted_of_an_answer_that_is_running_only(history: History, database: Database) -> None:
     for record in (a_record(1), a_record(2, state="done")):
         await history.save_answer(record)

@@ -1,8 +1,10 @@
 """Between an answer's last word and its last edit: it is shown to its end and charged then, or neither, and once."""
 
 import asyncio
+import contextlib
 import logging
 import signal
+import sqlite3
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -11,13 +13,15 @@ import bot.answers.live
 import bot.answers.recovery
 import bot.answers.service
 from bot.answers.history import MemoryKey
+from bot.storage.snapshot import snapshot
 from sandbox.discord.faults import Fault, Hold
 from sandbox.discord.messages import Interaction, Message
-from sandbox.minitoolai.script import Script
-from tests.e2e.accounting import USAGE, USED_NANO, books_are_right, charged, entries
+from sandbox.discord.permissions import Permission
+from sandbox.minitoolai.script import Script, Tokens
+from tests.e2e.accounting import USAGE, USED_NANO, books_are_right, charged, database_url, entries, until
 from tests.e2e.conversing import ask, told, turns
 from tests.e2e.house import House, has_button, labels, replies
-from tests.e2e.reading import WRITING, footer_of, without_subtext
+from tests.e2e.reading import WRITING, footer_of, picture, without_subtext
 
 TEXT = ("The treasure lies", " in Durango.")
 WHOLE = "".join(TEXT)
@@ -181,13 +185,16 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bot.answers.service, "CLOSE_S", 0.3)
 
 
-async def out_of_reach(house: House, asks: Asks) -> tuple[object, Message, Fault]:
-    """All words are shown, and Discord takes no edit until the fault is removed; the last one has been given up."""
+async def out_of_reach(
+    house: House, asks: Asks, *, text: str = WHOLE, last: str = WHOLE
+) -> tuple[object, Message, Fault]:
+    """All words are shown, the `last` of them in the message that is returned, and Discord takes no edit until the
+    fault is removed; the last edit has been given up."""
     gate = asyncio.Event()
-    house.api.script(Script([WHOLE], stall_after=1, gate=gate, usage=USAGE))
+    house.api.script(Script([text], stall_after=1, gate=gate, usage=USAGE))
     asked = await asks(house)
     shown = await house.discord.wait_until(
-        lambda: next((m for m in messages_of(house, asked) if WHOLE in m.content), None)
+        lambda: next((m for m in messages_of(house, asked) if last in m.content), None), timeout_s=30
     )
     fault = house.discord.faults.add(Fault(method="PATCH", status=502, html=True, times=None))
     gate.set()
@@ -287,3 +294,360 @@ async def test_an_owed_answer_whose_message_is_deleted_meanwhile_costs_nothing(h
     entry = await charged(house)
     assert (entry.reason, entry.user_nano, entry.provider_nano) == ("deleted", 0, USED_NANO)
     assert await turns(house) == ()
+
+
+# What is left is not what it was
+
+STUCK = (
+    "CREATE TRIGGER stuck BEFORE UPDATE OF state ON answers WHEN NEW.state = 'done'"
+    " BEGIN SELECT RAISE(ABORT, 'stuck'); END"
+)
+
+
+def write_below(house: House, statement: str) -> None:
+    """Change the database while no bot has it open."""
+    with contextlib.closing(sqlite3.connect(house.folder / "bot.db")) as database, database:
+        database.execute(statement)
+
+
+async def left_by_a_stop(house: House, asks: Asks) -> Message:
+    """The bot has been stopped while Discord was out of reach for the last edit of this answer; now Discord is back."""
+    async with house.running():
+        _, shown, _ = await out_of_reach(house, asks)
+    house.discord.faults.clear()
+    assert labels(shown) == ["Stop"]
+    return shown
+
+
+async def records(house: House) -> list[str]:
+    async with snapshot(database_url(house)) as tx:
+        return [row["state"] for row in await tx.fetch_all("SELECT state FROM answers")]
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("ending", ["{", '{"written by": "another version"}'])
+async def test_a_start_cuts_an_answer_off_whose_ending_it_cannot_read(empty_house: House, ending: str) -> None:
+    house = empty_house
+    shown = await left_by_a_stop(house, by_slash)
+    write_below(house, f"UPDATE answers SET ending = '{ending}'")
+    async with house.running():
+        await house.ended(shown)
+        entry = await charged(house)
+    assert (entry.reason, entry.user_nano) == ("crashed", 0)
+    assert shown.content.endswith("⚠️ Cut off: I was interrupted while writing this.")
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_stop_closes_an_answer_that_was_left_more_than_a_day_ago(empty_house: House) -> None:
+    house = empty_house
+    shown = await left_by_a_stop(house, by_slash)
+    house.discord.clock.advance(25 * 3_600)
+    async with house.running():
+        assert (await charged(house)).user_nano == 0
+        await house.dana.click(shown, label="Stop")
+        await house.ended(shown)
+    assert shown.content.endswith("⚠️ Cut off: I was interrupted while writing this.")
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_stop_closes_an_answer_that_could_not_be_finished(empty_house: House) -> None:
+    house = empty_house
+    shown = await left_by_a_stop(house, in_private)
+    house.discord.clock.advance(16 * 60)
+    async with house.running():
+        assert (await charged(house)).reason == "undelivered"
+        await house.dana.click(shown, label="Stop")
+        await house.ended(shown)
+    assert shown.content.endswith("⚠️ Cut off: I was interrupted while writing this.")
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_an_answer_that_took_the_place_of_one_given_up_stays_remembered(house: House) -> None:
+    """Discord carries the last edits out, and their answers are lost: the old one can be regenerated meanwhile."""
+    gate = asyncio.Event()
+    house.api.script(Script([WHOLE], stall_after=1, gate=gate, usage=USAGE))
+    asked = await by_mention(house)
+    shown = await house.discord.wait_until(
+        lambda: next((m for m in messages_of(house, asked) if WHOLE in m.content), None)
+    )
+    fault = Fault(
+        method="PATCH", when=lambda _, path: str(shown.id) in path, status=502, html=True, carried_out=True, times=None
+    )
+    house.discord.faults.add(fault)
+    gate.set()
+    await until(lambda: is_owed(house, asked))
+    house.api.script(Script(["Not in Durango."], usage=USAGE))
+    again = await house.dana.click(shown, label="Regenerate")
+    await house.answer_to(again)
+    await charged_with(house, again.id)
+    await house.admin.delete(shown)
+    fault.times = 0
+    await until(lambda: nothing_owed(house))
+    assert (await charged(house, asked.id)).reason == "deleted"
+    assert [turn.answer for turn in await turns(house)] == ["Not in Durango."]
+
+
+async def test_an_answer_that_was_charged_without_its_record_stays_remembered_when_it_is_gone(
+    empty_house: House,
+) -> None:
+    house = empty_house
+    async with house.running() as bot:
+        await bot.services.database.write(lambda tx: tx.execute(STUCK))
+        shown = await ask(house, "Where?", answer=Script(TEXT, usage=USAGE))
+        assert (await charged(house)).reason == "finished"
+        await bot.services.database.write(lambda tx: tx.execute("DROP TRIGGER stuck"))
+    await house.admin.delete(shown)
+    async with house.running():
+        await until(lambda: nothing_owed(house))
+        assert [turn.answer for turn in await turns(house)] == [WHOLE]
+        assert (await charged(house)).reason == "finished"
+    assert await records(house) == ["done"]
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_an_owed_answer_without_a_message_gets_one_however_often_its_edit_fails(house: House) -> None:
+    faults = house.discord.faults
+    created = faults.add(
+        Fault(method="POST", template="/channels/{channel_id}/messages", status=502, html=True, times=None)
+    )
+    edited = faults.add(Fault(method="PATCH", status=502, html=True, times=None))
+    house.api.script(Script(TEXT, usage=USAGE))
+    asked = await by_mention(house)
+    await until(lambda: is_owed(house, asked))
+    created.times = 0
+    for _ in range(2):
+        before = edited.hits
+        await house.discord.wait_until(lambda before=before: edited.hits > before + 1)
+        house.discord.clock.advance(3_600)
+    edited.times = 0
+    await until(lambda: nothing_owed(house))
+    assert (await charged(house)).reason == "finished"
+    [shown] = messages_of(house, asked)
+    assert WHOLE in shown.content
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_what_is_deleted_while_it_is_finished_does_not_come_back(house: House) -> None:
+    _, shown, fault = await out_of_reach(house, by_slash)
+    hold = house.discord.faults.hold(Hold(method="PATCH", template="…/messages/…", answered=True))
+    fault.times = 0
+    async with asyncio.timeout(30):
+        await hold.reached.wait()
+    await house.ended(shown)
+    await house.dana.click(shown, label="Delete")
+    await house.discord.wait_until(lambda: shown.deleted)
+    hold.let_go()
+    assert (await charged(house)).reason == "finished"
+    assert await turns(house) == ()
+    assert await records(house) == []
+
+
+async def test_what_is_deleted_while_it_is_given_does_not_come_back(house: House) -> None:
+    """The press stops it, and its last edit may be quicker than Discord's deletion of the message."""
+    house.api.script(Script([TEXT[0], TEXT[1]], stall_after=1, gate=asyncio.Event()))
+    interaction = await house.dana.slash(house.channel, "ask", prompt="Where?")
+    shown = await house.discord.wait_until(
+        lambda: interaction.original if interaction.original and has_button(interaction.original, "Stop") else None
+    )
+    hold = house.discord.faults.hold(Hold(method="DELETE"))
+    made_up = shown.components[0]["components"][0]
+    made_up["custom_id"] = made_up["custom_id"].replace("stop", "delete")
+    await house.dana.click(shown, label="Stop", tampered=True)
+    assert (await charged(house, interaction.id)).reason == "stopped"
+    hold.let_go()
+    await house.discord.wait_until(lambda: shown.deleted)
+    assert await turns(house) == ()
+    assert await records(house) == []
+
+
+@pytest.mark.parametrize("mode", ["shared", "off"])
+async def test_figures_that_no_database_can_add_up_end_no_answer(house: House, mode: str) -> None:
+    await told(house, await house.admin.slash(house.channel, "history mode", mode=mode))
+    mad = Tokens(prompt_tokens=10**18, completion_tokens=10**18)
+    shown = await ask(house, "Where?", answer=Script(TEXT, usage=mad))
+    entry = await charged(house)
+    assert (entry.reason, entry.user_nano) == ("finished", entry.held_nano)
+    assert WHOLE in shown.content
+    assert "went wrong" not in shown.content
+
+
+async def is_owed(house: House, asked: object) -> bool:
+    assert house.bot is not None
+    return house.bot.services.answers.open_count == 0 and asked.id in house.bot.services.recovery
+
+
+async def nothing_owed(house: House) -> bool:
+    assert house.bot is not None
+    return house.bot.services.recovery.left == 0
+
+
+async def charged_with(house: House, key: int) -> None:
+    """Other requests may still be on hold."""
+
+    async def found() -> bool:
+        return key in await entries(house)
+
+    await until(found)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_where_one_of_several_messages_is_gone_the_last_does_not_look_unfinished(house: House) -> None:
+    asked, last, fault = await out_of_reach(house, by_slash, text=LONG, last="Paragraph 19")
+    await house.admin.delete(messages_of(house, asked)[0])
+    fault.times = 0
+    await house.ended(last)
+    assert last.content.endswith("⚠️ Cut off: I was interrupted while writing this.")
+    entry = await charged(house)
+    assert (entry.reason, entry.user_nano) == ("deleted", 0)
+    assert await turns(house) == ()
+    await until(lambda: nothing_owed(house))
+    await house.dana.click(last, label="Delete")
+    await house.discord.wait_until(lambda: messages_of(house, asked) == [])
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_an_answer_that_was_charged_without_its_record_is_not_cut_off_for_one_message_that_is_gone(
+    empty_house: House,
+) -> None:
+    house = empty_house
+    async with house.running() as bot:
+        await bot.services.database.write(lambda tx: tx.execute(STUCK))
+        house.api.script(Script(LONG, usage=USAGE))
+        interaction = await house.dana.slash(house.channel, "ask", prompt="Where?")
+        last = await house.answer_to(interaction)
+        await charged(house)
+        await bot.services.database.write(lambda tx: tx.execute("DROP TRIGGER stuck"))
+    before = last.content
+    await house.admin.delete(messages_of(house, interaction)[0])
+    async with house.running():
+        await until(lambda: nothing_owed(house))
+        assert [turn.answer for turn in await turns(house)] == [LONG]
+    assert last.content == before
+    assert await records(house) == ["done"]
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_an_unfinished_answer_that_discord_does_not_give_out_for_a_day_is_let_go(empty_house: House) -> None:
+    house = empty_house
+    await left_by_a_stop(house, by_mention)
+    write_below(house, "UPDATE answers SET ending = NULL")
+    house.discord.faults.add(Fault(method="GET", template="/channels/…/messages/…", status=500, times=None))
+    async with house.running() as bot:
+        assert not await nothing_owed(house)
+        house.discord.clock.advance(25 * 3_600)
+        bot.services.recovery.hurry()
+        await until(lambda: nothing_owed(house))
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_an_answer_is_finished_where_the_bot_may_not_read_it(empty_house: House) -> None:
+    house = empty_house
+    shown = await left_by_a_stop(house, by_slash)
+    house.discord.clock.advance(16 * 60)
+    house.channel.set_overwrite(house.discord.world.bot, deny=Permission.READ_MESSAGE_HISTORY)
+    async with house.running():
+        await house.ended(shown)
+        assert (await charged(house)).reason == "finished"
+    assert WHOLE in shown.content
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_stop_cuts_an_answer_off_at_once_that_a_start_cannot_reach(empty_house: House) -> None:
+    house = empty_house
+    async with house.process() as process:
+        house.api.script(Script(TEXT, stall_after=1, gate=asyncio.Event()))
+        interaction = await house.dana.slash(house.channel, "ask", prompt="Where?")
+        shown = await house.discord.wait_until(
+            lambda: interaction.original if interaction.original and TEXT[0] in interaction.original.content else None
+        )
+        await killed(house, process)
+    fault = house.discord.faults.add(Fault(method="GET", template=EDIT, status=500, times=None))
+    async with house.running():
+        await house.discord.wait_until(lambda: fault.hits >= 4)
+        await house.dana.click(shown, label="Stop")
+        await house.ended(shown)
+        fault.times = 0
+        await until(lambda: nothing_owed(house))
+    assert shown.content.count("⚠️ Cut off: I was interrupted while writing this.") == 1
+
+
+async def test_rounds_that_fail_for_days_do_not_end_the_waiting(house: House) -> None:
+    assert house.bot is not None
+    recovery = house.bot.services.recovery
+    recovery.hurry()
+    await recovery.wait(5_000)
+
+
+@pytest.mark.parametrize("answered", [False, True], ids=["not carried out", "carried out"])
+async def test_an_answer_too_long_for_its_messages_has_its_file_once_after_a_kill(
+    empty_house: House, answered: bool
+) -> None:
+    house = empty_house
+    async with house.process(MAX_MESSAGES="1") as process:
+        gate = asyncio.Event()
+        house.api.script(Script([LONG], stall_after=1, gate=gate, usage=USAGE))
+        asked = await by_slash(house)
+        await house.discord.wait_until(lambda: any("as a file" in m.content for m in messages_of(house, asked)))
+        hold = house.discord.faults.hold(Hold(method="PATCH", template="…/messages/…", answered=answered))
+        gate.set()
+        async with asyncio.timeout(30):
+            await hold.reached.wait()
+        await killed(house, process)
+    [shown] = messages_of(house, asked)
+    async with house.running(MAX_MESSAGES="1"):
+        await house.ended(shown)
+        assert (await charged(house)).reason == "finished"
+    assert [each.filename for each in shown.attachments] == ["answer.md"]
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_picture_that_a_finished_answer_shows_is_read_from_there(house: House) -> None:
+    """The address of what came with a command is signed for a day, and no message tells of another."""
+    gate = asyncio.Event()
+    house.api.script(Script([*TEXT, "\n"], stall_after=2, chunk_delay_s=0.3, gate=gate, usage=USAGE))
+    asked = await house.dana.slash(house.channel, "ask", prompt="Where?", image=picture())
+    shown = await house.discord.wait_until(  # its picture comes with the second edit
+        lambda: asked.original if asked.original and asked.original.attachments else None
+    )
+    fault = house.discord.faults.add(Fault(method="PATCH", status=502, html=True, times=None))
+    gate.set()
+    await until(lambda: is_owed(house, asked))
+    fault.times = 0
+    await house.ended(shown)
+    await charged(house)
+    [turn] = await turns(house)
+    assert [image.message_id for image in turn.asked.images] == [shown.id]
+    assert len(shown.attachments) == 1
+
+
+async def test_a_stop_while_the_last_edit_hangs_ends_in_time_and_the_next_start_finishes_it(empty_house: House) -> None:
+    house = empty_house
+    async with house.process(SHUTDOWN_GRACE_S="0.1") as process:
+        _, shown, _ = await last_edit_on_its_way(house, by_slash)
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+    house.discord.faults.clear()
+    assert await entries(house) == {}
+    async with house.running():
+        await house.ended(shown)
+        assert (await charged(house)).reason == "finished"
+    assert WHOLE in shown.content
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_stop_while_an_answer_of_before_is_finished_ends_in_time_and_leaves_it_to_the_next_start(
+    empty_house: House,
+) -> None:
+    house = empty_house
+    shown = await left_by_a_stop(house, by_slash)
+    hold = house.discord.faults.hold(Hold(method="PATCH", template="…/messages/…", answered=True))
+    async with house.process() as process:
+        async with asyncio.timeout(30):
+            await hold.reached.wait()
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+    house.discord.faults.clear()
+    assert await entries(house) == {}
+    async with house.running():
+        assert (await charged(house)).reason == "finished"
+    assert WHOLE in shown.content
