@@ -40,6 +40,10 @@ def starts(reading: Reading) -> list[int]:
         ("| words |", Kind.TABLE_HEAD),
         ("||words||", Kind.TEXT),
         ("- ```py", Kind.FENCE_OPENER),
+        ("```\nwords", Kind.FENCE_CONTENT),
+        ("```\nwords\n```", Kind.FENCE_CLOSER),
+        ("| a |\n|---|", Kind.TABLE_DELIMITER),
+        ("| a |\n|---|\n| words |", Kind.TABLE_ROW),
     ],
 )
 def test_a_line_is_of_the_kind_that_its_beginning_says(line: str, kind: Kind) -> None:
@@ -56,8 +60,9 @@ def test_each_block_is_read_once() -> None:
     assert starts(read("**a**\n\n*b*\n- ~~c~~")) == [0, 3, 7, 9, 13, 16]
 
 
-def test_backticks_without_a_partner_hide_no_emphasis_once_their_block_has_ended() -> None:
-    assert marked("a ` **b**\n\nc") == "b**"
+@pytest.mark.parametrize("behind", ["", "\n\nc", "\n- c"])
+def test_backticks_without_a_partner_hide_no_emphasis_once_their_block_has_ended(behind: str) -> None:
+    assert marked(f"a ` **b**{behind}") == "b**"
 
 
 def test_a_mark_with_nothing_behind_it_opens_nothing() -> None:
@@ -75,6 +80,39 @@ def test_three_stars_that_close_two_and_open_one_are_not_shown_without_what_they
 
 def test_three_stars_that_only_close_stay_where_they_are() -> None:
     assert [(change.marks, change.opens) for change in read("**a*** b").changes] == [(("**",), True), ((), False)]
+
+
+def test_reading_on_behind_a_line_gives_that_line_and_those_behind_it() -> None:
+    text = "One line.\n- **two**\n```py\nx\n```\n\nThree *stars*"
+    rested = read("One line.\n- **two**\n```py\nx").resting_line()
+    assert rested is not None
+    whole, later = read(text), read(text, after=rested)
+    assert later.lines == whole.lines[whole.lines.index(rested) :]
+    assert later.changes == [change for change in whole.changes if change.start > rested.end]
+
+
+def test_a_fence_behind_empty_lines_is_opened_anew() -> None:
+    assert reopening("\n\n```py\nx") == "```py\n"
+
+
+def test_a_fence_counts_from_its_third_backtick_on() -> None:
+    assert fence_tails("> ```` x\n```") == [(5, 6), (6, 7), (12, 4)]
+
+
+def test_a_quote_to_the_end_of_the_message_is_begun_once_on_a_page() -> None:
+    pages = split(">>> " + "words " * 60, 200)
+    assert [page[:9] for page in pages] == [">>> words"] * 2
+
+
+def test_a_fence_in_a_quote_to_the_end_of_the_message_is_opened_anew_without_another_quote() -> None:
+    pages = split(">>> ```py\n" + "print('a line')\n" * 20 + "```", 200)
+    assert len(pages) == 2
+    assert all(page.startswith(">>> ```py\nprint") and page.endswith(")\n```") for page in pages)
+
+
+def test_only_the_beginning_of_a_block_is_taken_for_one() -> None:
+    begins = [text for text in ("a", "> a", "- a", "# a", "-# a", "| a", "||a", "-a", ">a") if begins_block(text, 0)]
+    assert begins == ["> a", "- a", "# a", "-# a", "| a", ">a"]
 
 
 @pytest.mark.parametrize("lead", ["> ", "- ", "1. ", "# ", "-# ", "| "])
