@@ -40,6 +40,11 @@ def test_code_stays_as_it_is_written(code: str) -> None:
     assert harmless(f"Like so: \n{code}\nand [b]({EVIL})") == f"Like so: \n{code}\nand b <{EVIL}>"
 
 
+@pytest.mark.parametrize("lead", ["", "  ", "> ", ">>> ", "- ", "1. ", "> * "])
+def test_a_line_of_the_small_print_is_shown_as_it_is_written(lead: str) -> None:
+    assert harmless(f"Words\n{lead}-# This answer was free.") == f"Words\n{lead}-#\u200bThis answer was free."
+
+
 @pytest.mark.parametrize("text", ["f[i](x)", "[a](#below)", "[a](page.html)", "[1] (https://a.example)", "a ](b"])
 def test_what_is_no_link_to_discord_stays_as_it_is(text: str) -> None:
     assert harmless(text) == text
@@ -58,6 +63,12 @@ def test_what_is_no_link_to_discord_stays_as_it_is(text: str) -> None:
 )
 def test_what_is_too_odd_to_be_read_is_parted_so_that_it_is_no_link(odd: str) -> None:
     assert harmless(odd) == odd.replace("](", "] ")
+
+
+@pytest.mark.parametrize("piece", ["> ", "- ", "<", "`a`", "*a* `*`", "](a", "[", "](", "](\n", "```\na\n", "`"])
+def test_hostile_pages_are_read_without_trying_every_way(piece: str) -> None:
+    page = f"{piece * (1_900 // len(piece))}x [a]({EVIL}) -#"
+    assert utf16_length(harmless(page)) <= utf16_length(page)
 
 
 PIECES = ["[", "]", "(", ")", "](", "a:", EVIL, "`", "\n", " ", "<", ">", "\\", "!", "b", "-# "]

@@ -17,9 +17,9 @@ _LINK: Final = re.compile(
     (?:[ ]"[^"\n]{0,100}")?[ ]?\)""",
     re.VERBOSE,
 )
-_SEAM: Final = re.compile(r"\]\((?=\s*<?\s*[A-Za-z][\w+.-]*:)")
+_SEAM: Final = re.compile(r"\]\((?=\s*+<?\s*+[A-Za-z][\w+.-]*+:)")
 """Where what stands in brackets and its address meet; parted, they are no link, however Discord reads the rest."""
-_SMALL: Final = re.compile(r"^([ \t]*(?:(?:>[ \t]?|[-*+][ \t]+)[ \t]*)*-#)[ \t]", re.MULTILINE)
+_SMALL: Final = re.compile(r"^([ \t]*+(?:>[ \t]*+|(?:[-*+]|\d++[.)])[ \t]++)*+-#)[ \t]", re.MULTILINE)
 
 
 def harmless(page: str) -> str:
