@@ -40,6 +40,47 @@ def test_code_stays_as_it_is_written(code: str) -> None:
     assert harmless(f"Like so: \n{code}\nand [b]({EVIL})") == f"Like so: \n{code}\nand b <{EVIL}>"
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"```\nx ``` [a]({EVIL})\n```",
+        f"````\n```\n[a]({EVIL})\n````",
+        f"```\n\n```\n```\n[a]({EVIL})\n```",
+        f"- ```\n[a]({EVIL})\n```",
+        f"- b\n  ```\n[a]({EVIL})\n  ```",
+        f"> ```\n\n> [a]({EVIL})\n> ```",
+        f"b ````\n\n```\n[a]({EVIL})\n```",
+        f"b ````c``` [a]({EVIL}) ````",
+        f"``b` [a]({EVIL})`",
+        f"**b `c** [a]({EVIL}) `",
+        f"2**b `[a]({EVIL})**`",
+        f"__b\n```\nc__\n[a]({EVIL})\n```",
+        f"_b c_d `e_ [a]({EVIL})`",
+        f"\\*b*`c* [a]({EVIL})`",
+        f"https://b` [a]({EVIL})`",
+        f"<`b@c.d> [a]({EVIL})`",
+        f"\\` [a]({EVIL})`",
+        f"b ` c [a]({EVIL})",
+    ],
+)
+def test_what_discord_may_show_as_no_code_is_not_taken_for_code(code: str) -> None:
+    assert harmless(code) == code.replace(f"[a]({EVIL})", f"a <{EVIL}>")
+
+
+def test_a_link_that_ends_inside_of_what_looks_like_code_is_parted() -> None:
+    assert harmless(f"[{'b ' * 200}`]({EVIL})`") == f"[{'b ' * 200}`] {EVIL})`"
+
+
+@pytest.mark.parametrize(
+    "before", ["", "**Links** and a_name:\n", "* `snake_case` and 2 < 3\n* https://a.example `b`\n", "|a|b|\n"]
+)
+@pytest.mark.parametrize(
+    "code", [f"```md\n**b**\n\n* [a]({EVIL})\n-# c ||\n```", f"`a_b **[a]({EVIL})**`", f"  ```\n  [a]({EVIL})\n  ```"]
+)
+def test_code_stays_as_it_is_behind_text_with_all_its_marks_in_pairs(before: str, code: str) -> None:
+    assert harmless(f"{before}{code}") == f"{before}{code}"
+
+
 @pytest.mark.parametrize("lead", ["", "  ", "> ", ">>> ", "- ", "1. ", "> * "])
 def test_a_line_of_the_small_print_is_shown_as_it_is_written(lead: str) -> None:
     assert harmless(f"Words\n{lead}-# This answer was free.") == f"Words\n{lead}-#\u200bThis answer was free."
