@@ -53,6 +53,7 @@ def test_code_stays_as_it_is_written(code: str) -> None:
         f"b ````c``` [a]({EVIL}) ````",
         f"``b` [a]({EVIL})`",
         f"**b `c** [a]({EVIL}) `",
+        f"**b `c` d `e** [a]({EVIL}) `",
         f"2**b `[a]({EVIL})**`",
         f"__b\n```\nc__\n[a]({EVIL})\n```",
         f"_b c_d `e_ [a]({EVIL})`",
@@ -72,7 +73,15 @@ def test_a_link_that_ends_inside_of_what_looks_like_code_is_parted() -> None:
 
 
 @pytest.mark.parametrize(
-    "before", ["", "**Links** and a_name:\n", "* `snake_case` and 2 < 3\n* https://a.example `b`\n", "|a|b|\n"]
+    "before",
+    [
+        "",
+        "\n",
+        "**Links** and a_name:\n",
+        "* `snake_case` and 2 < 3\n* https://a.example `b`\n",
+        "Tags:\n<b>\n",
+        "|a|b|\n",
+    ],
 )
 @pytest.mark.parametrize(
     "code", [f"```md\n**b**\n\n* [a]({EVIL})\n-# c ||\n```", f"`a_b **[a]({EVIL})**`", f"  ```\n  [a]({EVIL})\n  ```"]
