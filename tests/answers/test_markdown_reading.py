@@ -74,6 +74,22 @@ def test_a_mention_is_not_torn_at_its_edges() -> None:
     assert [reading.atom_around(place) for place in (2, 3, 5, 6)] == [None, (2, 6), (2, 6), None]
 
 
+def test_a_cut_before_a_mark_or_inside_of_it_splits_it() -> None:
+    reading = read("a **b**")
+    assert [place for place in range(8) if reading.splits_change(place)] == [2, 3, 5, 6]
+
+
+def test_what_is_unfinished_is_one_stretch_beyond_the_end_of_the_text() -> None:
+    reading = read("<@1> <@2> <@3> [te")
+    reading.add_unfinished(5)
+    assert reading.atoms == [(0, 4), (5, 19)]
+
+
+def test_reading_can_go_on_behind_the_last_whole_line_with_nothing_open() -> None:
+    reading = read("One.\nTwo.\n\n*three\nfour")
+    assert reading.resting_line() is reading.lines[1]
+
+
 def test_three_stars_that_close_two_and_open_one_are_not_shown_without_what_they_mark() -> None:
     assert growing("**a***[te") == "**a**"
 
