@@ -70,6 +70,7 @@ def test_what_discord_may_show_as_no_code_is_not_taken_for_code(code: str) -> No
 
 def test_a_link_that_ends_inside_of_what_looks_like_code_is_parted() -> None:
     assert harmless(f"[{'b ' * 200}`]({EVIL})`") == f"[{'b ' * 200}`] {EVIL})`"
+    assert harmless(f"[b] {'b ' * 200}`]({EVIL})`") == f"[b] {'b ' * 200}`] {EVIL})`"
 
 
 @pytest.mark.parametrize(
@@ -88,6 +89,18 @@ def test_a_link_that_ends_inside_of_what_looks_like_code_is_parted() -> None:
 )
 def test_code_stays_as_it_is_behind_text_with_all_its_marks_in_pairs(before: str, code: str) -> None:
     assert harmless(f"{before}{code}") == f"{before}{code}"
+
+
+@pytest.mark.parametrize("call", ["calls[0](value: 3)", "calls[at[0]](value:3)", "](a:b", "[Key](a: string): void"])
+@pytest.mark.parametrize("behind", ["```", "``` ", "```\r"])
+def test_a_call_in_code_is_no_link(call: str, behind: str) -> None:
+    page = f"So:\n```swift\nlet x = {call}\n{behind}"
+    assert harmless(page) == page
+
+
+def test_brackets_before_code_are_no_links_beginning_where_the_code_has_its_own() -> None:
+    page = "As [1] says, `calls[0](value:3)`"
+    assert harmless(page) == page
 
 
 @pytest.mark.parametrize("lead", ["", "  ", "> ", ">>> ", "- ", "1. ", "> * "])

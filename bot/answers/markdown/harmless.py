@@ -19,13 +19,14 @@ _SEAM: Final = re.compile(r"\]\((?=\s*+<?\s*+[A-Za-z][\w+.-]*+:)")
 _SMALL: Final = re.compile(r"^([ \t]*+(?:>[ \t]*+|(?:[-*+]|\d++[.)])[ \t]++)*+-#)[ \t]", re.MULTILINE)
 _FENCE: Final = re.compile(
     r"""(?P<lead>(?:>[ ]|[ \t])*)```(?!`)[^`\n]*\n
-    (?=\s*[^\s`])(?P<code>(?:(?P=lead)(?:(?!```)[^\n])*\n)+?)(?P=lead)[ \t]*```[ \t]*$""",
+    (?=\s*[^\s`])(?P<code>(?:(?P=lead)(?:(?!```)[^\n])*\n)+?)(?P=lead)[ \t]*```[^\S\n]*$""",
     re.VERBOSE | re.MULTILINE,
 )
 """All lines of an indented or quoted one begin alike; or else Discord ends the item or quote, and with it the code."""
 _INLINE: Final = re.compile(r"(?P<run>`{1,2})(?!`)(?P<code>(?:[^`\n]|(?<!`)`(?!`))*?[^`\n])(?P=run)(?!`)")
 _PAIR: Final = re.compile(r"(?<!\\)(\*\*?|__?|~~|\|\|)[^*_~|\n]+\1(?!\w)|^[ \t]*\*[ ]|(?<=\w)_(?=\w)", re.MULTILINE)
 """Marks that Discord pairs, too, or that are none."""
+_BRACKETS: Final = re.compile(r"\[[^\[\]]*\]")
 _MARK: Final = re.compile(r"[*_]|~~|\|\|")
 _CLOSING: Final = re.compile(r"\*|__|_(?!\w)|~~|\|\|")
 
@@ -83,4 +84,6 @@ def _is_part_of_more(before: str) -> bool:
 
 def _is_torn(code: str, before: str) -> bool:
     """Whether a mark or a link that was begun in the text `before` may end within `code`."""
-    return "](" in _LINK.sub("", code) or bool(_CLOSING.search(code) and _MARK.search(_PAIR.sub("", before)))
+    if "[" in before and "](" in _BRACKETS.sub("", code):
+        return True
+    return bool(_CLOSING.search(code) and _MARK.search(_PAIR.sub("", before)))
