@@ -50,6 +50,11 @@ def test_a_line_is_of_the_kind_that_its_beginning_says(line: str, kind: Kind) ->
     assert read(f"Before.\n\n{line}").lines[-1].kind is kind
 
 
+def test_a_rule_has_no_words() -> None:
+    rule = read("Before.\n* * *").lines[-1]
+    assert (rule.start, rule.words, rule.end) == (8, 13, 13)
+
+
 def test_what_a_block_left_open_ends_with_it() -> None:
     reading = read("*a b\n\nc")
     assert [reading.marks_at(place) for place in (0, 1, 4, 5, 7)] == [(), ("*",), ("*",), (), ()]
