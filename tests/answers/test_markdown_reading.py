@@ -91,6 +91,8 @@ def test_what_is_unfinished_is_one_stretch_beyond_the_end_of_the_text() -> None:
 
 
 def test_reading_can_go_on_behind_the_last_whole_line_with_nothing_open() -> None:
+    near = read("One.\nTwo.\nThree")
+    assert near.resting_line() is near.lines[1]
     reading = read("One.\nTwo.\n\n*three\nfour")
     assert reading.resting_line() is reading.lines[1]
 
