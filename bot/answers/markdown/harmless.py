@@ -18,7 +18,7 @@ _SEAM: Final = re.compile(r"\]\((?=\s*+<?\s*+[A-Za-z][\w+.-]*+:)")
 """Where what stands in brackets and its address meet; parted, they are no link, however Discord reads the rest."""
 _SMALL: Final = re.compile(r"^([ \t]*+(?:>[ \t]*+|(?:[-*+]|\d++[.)])[ \t]++)*+-#)[ \t]", re.MULTILINE)
 _FENCE: Final = re.compile(
-    r"""(?P<lead>(?:>[ ]|[ \t])*)```(?!`)[^`\n]*\n
+    r"""(?P<lead>(?:>[ ]|[ \t])*)```[^`\n]*\n
     (?=\s*[^\s`])(?P<code>(?:(?P=lead)(?:(?!```)[^\n])*\n)+?)(?P=lead)[ \t]*```[^\S\n]*$""",
     re.VERBOSE | re.MULTILINE,
 )
