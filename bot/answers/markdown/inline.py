@@ -119,12 +119,11 @@ class _Reader:
         left = list(marks)
         if not before.isspace() and not (run[0] == "_" and after.isalnum()):
             left = self._close(left)
-        closed = len(left) < len(marks)
-        if left and _may_open(run, before, after):
+        opens = bool(left) and _may_open(run, before, after)
+        if opens:
             self._marks += [mark for mark in left if mark not in self._marks]
-        elif not closed:
+        elif len(left) == len(marks):
             return
-        opens = bool(left) and not closed
         self._found.changes.append(Change(start=start, end=end, marks=tuple(self._marks), opens=opens))
 
     def _close(self, marks: list[str]) -> list[str]:

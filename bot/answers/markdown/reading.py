@@ -55,12 +55,8 @@ class Reading:
         return position
 
     def fence_at(self, position: int) -> Fence | None:
-        """The fence to close if the text ended at `position`."""
-        number = self.line_at(position)
-        line = self.lines[number]
-        if number and line.kind is Kind.FENCE_CLOSER and self.text[position : line.end].strip():
-            return self.lines[number - 1].fence
-        return line.fence
+        """The fence to close if the text ended at `position`, which is not inside of a fence's closing line."""
+        return self.lines[self.line_at(position)].fence
 
     def open_at_end(self) -> tuple[Fence | None, tuple[str, ...]]:
         """The fence or the marks to close at the end of the text."""
@@ -117,7 +113,7 @@ def read(text: str, *, after: Line | None = None, ended: bool = False) -> Readin
             whole = ended or line.end < len(text) or block.kind in TABLE or not may_become_text(text, line)
             _read_block(reading, block, line.start - 1, ended=whole)
             block = None
-        if block is None and line.words < line.end and line.kind not in _WITHOUT_INLINE:
+        if block is None and line.kind not in _WITHOUT_INLINE:
             block = line
         reading.lines.append(line)
     if block is not None:
