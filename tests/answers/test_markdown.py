@@ -215,6 +215,7 @@ def test_a_line_whose_last_backticks_are_held_back_does_not_become_a_fence(text:
 @example(text="word\n```word`code here`\n```word`code here`", limit=200, size=1)
 @example(text="word\n```js\n\n```\x0c", limit=200, size=1)
 @example(text="word\n```\n```👨\u200d👩", limit=200, size=1)
+@example(text="wordwordword```\n`\nwordwordwordword", limit=200, size=1)
 @fuzz
 def test_every_fence_is_closed_in_every_page_and_state(text: str, limit: int, size: int) -> None:
     for page in [*split(text, limit), *states(text, limit, size)]:

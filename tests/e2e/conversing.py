@@ -1,5 +1,6 @@
 """Conversations, as tests of memory, pictures and failures hold them, and what is remembered of them."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,10 +31,15 @@ async def ask(
     channel: Channel | None = None,
     **options: object,
 ) -> Message:
-    """The ended reply to a command of `by` (Dana) in `channel` (the general one)."""
+    """The ended reply to a command of `by` (Dana) in `channel` (the general one), once it is charged, too."""
     house.api.script(answer if isinstance(answer, Script) else Script(answer))
     interaction = await (by or house.dana).slash(channel or house.channel, "ask", prompt=prompt, **options)
-    return await house.answer_to(interaction)
+    reply = await house.answer_to(interaction)
+    async with asyncio.timeout(30):
+        # It sets no event when it is done.
+        while house.bot is not None and house.bot.services.answers.is_open(interaction.id):  # noqa: ASYNC110
+            await asyncio.sleep(0.002)
+    return reply
 
 
 async def turned_down(house: House, prompt: str, *, by: Person | None = None, **options: object) -> Message:

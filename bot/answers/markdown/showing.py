@@ -29,6 +29,10 @@ def shown(reading: Reading) -> str:
     """The page as it can be shown while more is to come; blank if there is nothing to show yet."""
     settled = _before_nothing(reading, _settled(reading))
     end = len(reading.text[:settled].rstrip())
+    if any(mark.startswith("`") for mark in reading.marks_after(settled)) and reading.text[:end].endswith("`"):
+        # What closes the code would join its own backticks, and close nothing.
+        settled = _before_nothing(reading, len(reading.text[:end].rstrip("`")))
+        end = len(reading.text[:settled].rstrip())
     if end <= reading.lines[0].start:
         return reading.text[:end]
     while (empty := reading.empty_fence_at(end)) is not None:
