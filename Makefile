@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run sandbox test lint types check mutants lock bench picture clean
+.PHONY: help run sandbox test lint types check cover mutants lock bench picture clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,11 @@ types: $(VENV)/dev  ## check types, strictly
 check: lint types test  ## what CI runs
 
 # Not one of the pinned packages: few need it. Hypothesis tries the same examples each time where CI is set.
+cover: $(VENV)/dev  ## say which statements and branches of the bot the tests run
+	$(BIN)/coverage run -m pytest -q -n 4
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
 mutants: $(VENV)/dev  ## change the code that moves money in small ways, and list what no test sees; long
 	@$(BIN)/mutmut --version >/dev/null 2>&1 || { echo "mutmut is needed: $(BIN)/python -m pip install mutmut==3.8.1"; exit 1; }
 	CI=true $(BIN)/mutmut run --max-children 1
