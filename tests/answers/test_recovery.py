@@ -20,7 +20,7 @@ from bot.credits.values import Entry
 from bot.storage.database import Database
 from tests.answers.test_ending import ENDED
 from tests.credits.books import NOW, Books, request
-from tests.delivery.server import FakeServer, discord, problem
+from tests.delivery.server import ROOM, FakeServer, discord, problem
 
 CHANNEL, APPLICATION = 7, 5
 SHOWN = 11
@@ -101,7 +101,7 @@ async def test_where_discord_takes_several_in_a_row_not_the_others_wait_and_are_
     for number in range(count):
         await left.begun(number)
     await left.recovery.load()
-    left.server.always = problem(503)
+    left.server.always = problem(503, **ROOM)
     assert await left.round() == Round(finished=0, cut=0, unreachable=0, left=count)
     assert left.asked() == [("GET", str(SHOWN + number)) for number in range(TRIES_IN_A_ROW)]
     left.server.asked.clear()
@@ -135,7 +135,7 @@ async def test_one_that_was_deleted_before_its_last_edit_is_charged_as_deleted_a
 async def test_what_discord_did_not_take_for_a_day_is_given_up_and_costs_nothing(left: Left) -> None:
     answer = await left.begun(0, ended=ENDED)
     await left.recovery.load()
-    left.server.always = problem(503)
+    left.server.always = problem(503, **ROOM)
     assert await left.round() == Round(finished=0, cut=0, unreachable=0, left=1)
     assert await left.entries() == []
     left.clock.append(NOW + TRIED_FOR)
