@@ -194,3 +194,11 @@ def test_a_list_that_is_forgotten_is_kept_nowhere_else() -> None:
     gc.collect()
     assert pattern() is None
     assert word not in repr(vars(regex._main))
+
+
+def test_where_no_word_is_listed_nothing_is_held_back() -> None:
+    empty, masker = WordList(["", "\u200b"]), Masker(WordList([]))
+    assert empty.is_empty
+    assert empty.undecided_from("dar") == 3
+    assert WordList(["darn"]).undecided_from("dar") == 0
+    assert (masker.feed("dar"), masker.end()) == ("dar", "")

@@ -146,13 +146,9 @@ def default_mode(place: Place) -> Mode:
 
 def channel_memory(channel_id: int, user_id: int, mode: Mode) -> MemoryKey | None:
     """The memory of what `user_id` asks in the channel for everybody to see; None: there is none."""
-    match mode:
-        case "off":
-            return None
-        case "shared":
-            return MemoryKey.shared(channel_id)
-        case "personal":
-            return MemoryKey.personal(channel_id, user_id)
+    if mode == "off":
+        return None
+    return MemoryKey.shared(channel_id) if mode == "shared" else MemoryKey.personal(channel_id, user_id)
 
 
 def memory_key(question: Question, mode: Mode) -> MemoryKey | None:

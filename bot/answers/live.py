@@ -301,9 +301,9 @@ class Live:
             self._flight = None
         self._failures = 0
         self._tell_shown(flight.unshown_since)
-        if flight.rendered is not None:
-            self._record(flight.number, flight.rendered, sent)
-            self._has_words = self._has_words or flight.has_words
+        assert flight.rendered is not None  # or else there was nothing to write
+        self._record(flight.number, flight.rendered, sent)
+        self._has_words = self._has_words or flight.has_words
 
     def _take_unshown(self, before: float | None = None) -> float | None:
         """Since when the oldest words have waited that an edit shows; `before`, where it showed older ones already."""

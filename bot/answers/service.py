@@ -248,14 +248,19 @@ class Answers:
         self._closing = True
         if grace_s > 0 and self._running:
             log.info("stopping: %d answers have %g s to end by themselves", len(self._running), grace_s)
-        await self._wait_for_all(grace_s)
+            await self._wait_for_all(grace_s)
+        self._halt_all()
+        await self._wait_for_all(CLOSE_S)
+        self._cancel_all()  # Discord takes no last edit: the charge at least is to be settled
+        await self._wait_for_all(CANCEL_S)
+
+    def _halt_all(self) -> None:
         for running in self._running.values():
             running.halt("restart")
-        await self._wait_for_all(CLOSE_S)
-        for running in self._running.values():  # Discord takes no last edit: the charge at least is to be settled
-            if running.task is not None:
-                running.task.cancel()
-        await self._wait_for_all(CANCEL_S)
+
+    def _cancel_all(self) -> None:
+        for task in [running.task for running in self._running.values() if running.task is not None]:
+            task.cancel()
 
     async def _wait_for_all(self, timeout_s: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -256,9 +256,8 @@ def speaker_names(askers: Iterable[Asker]) -> dict[int, str]:
 
 
 def _endings(ids: list[int]) -> dict[int, str]:
-    """The last digits of each id: four, or as many more as it takes until they differ."""
-    for digits in range(4, 21):
-        endings = {user_id: f"{user_id:020d}"[-digits:] for user_id in ids}
-        if len(set(endings.values())) == len(ids):
-            return endings
-    raise ValueError("ids have at most 20 digits")
+    """The last digits of each of different ids: four, or as many more as it takes until they differ."""
+    digits = 4
+    while len({user_id % 10**digits for user_id in ids}) < len(ids):
+        digits += 1
+    return {user_id: f"{user_id % 10**digits:0{digits}d}" for user_id in ids}

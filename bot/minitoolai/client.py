@@ -236,10 +236,7 @@ class MiniToolAI:
             with self._observed("chat"), self._chats.translating(within_s=self._timeouts.first_byte_s):
                 async with asyncio.timeout_at(first_event_by):
                     response = await self._chats.post(self._chat_url, body, taken)
-                    first = await response.content.readany() if response.status == 200 else b""
-                    if response.status != 200 or _is_no_event_stream(first):
-                        taken(False)
-                        raise await self._chats.refusal(response, first)
+                    first = await self._first_bytes(response, taken)
             stream = _Stream(
                 response=response,
                 first=first,
@@ -253,6 +250,14 @@ class MiniToolAI:
         finally:
             if response is not None:
                 response.close()
+
+    async def _first_bytes(self, response: aiohttp.ClientResponse, taken: Taken) -> bytes:
+        """The first of an event stream. Raises the `ProviderError` that any other answer stands for."""
+        first = await response.content.readany() if response.status == 200 else b""
+        if response.status != 200 or _is_no_event_stream(first):
+            taken(False)
+            raise await self._chats.refusal(response, first)
+        return first
 
 
 @dataclass(kw_only=True, slots=True)

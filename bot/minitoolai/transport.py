@@ -67,9 +67,9 @@ class Transport:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        session, self._session = self._session, None
+        assert session is not None
+        await session.close()
 
     async def post(self, url: str, body: bytes, taken: Taken) -> aiohttp.ClientResponse:
         """Send `body`, and return when the status has come. The caller sets the deadline and closes the response.

@@ -371,6 +371,28 @@ def test_no_bytes_raise_anything_but_unreadable(head: bytes, tail: bytes):
     assert facts.height > 0
 
 
+@pytest.mark.parametrize("fill", [1, 2, 100])
+def test_fill_bytes_before_a_marker_of_a_jpeg_are_passed_over(fill: int):
+    body = picture("jpeg", 9, 4)
+    facts = image_facts(body[:2] + b"\xff" * fill + body[2:])
+    assert (facts.width, facts.height) == (9, 4)
+
+
+def test_a_jpeg_whose_segment_does_not_end_at_a_marker_is_damaged():
+    body = picture("jpeg", 9, 4)
+    length = int.from_bytes(body[4:6])
+    with pytest.raises(Unreadable):
+        image_facts(body[:4] + (length + 1).to_bytes(2) + body[6:])
+
+
+def test_a_webp_without_the_signature_of_its_coding_is_damaged():
+    lossy, lossless = picture("webp", 9, 4), picture("webp", 9, 4, lossless=True)
+    assert (lossy[23:26], lossless[20:21]) == (b"\x9d\x01\x2a", b"/")
+    for body in (lossy[:23] + bytes(3) + lossy[26:], lossless[:20] + b"\0" + lossless[21:]):
+        with pytest.raises(Unreadable):
+            image_facts(body)
+
+
 def test_a_jpeg_of_nothing_but_segments_is_given_up():
     with pytest.raises(Unreadable):
         image_facts(b"\xff\xd8" + b"\xff\xe0\0\2" * 1_000_000 + picture("jpeg")[2:])

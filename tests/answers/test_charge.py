@@ -163,6 +163,21 @@ async def test_a_database_that_recovers_between_two_tries_takes_the_end(
     assert [one.user_nano for one in await entries(books)] == [60]
 
 
+async def test_the_last_try_may_be_the_one_that_ends_it(
+    books: Books, late: LateEnds, charge: Charge, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(charging, "PAUSES_S", (0.5,))
+    await refuse_ends(books)
+    ending = asyncio.create_task(charge.end("finished", consumed(60)))
+    await until_told(caplog, times=1)
+    await let_them_end(books)
+    await ending
+    assert charge.ended
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert len(late) == 0
+    assert [one.user_nano for one in await entries(books)] == [60]
+
+
 async def test_after_a_try_for_each_pause_and_a_last_one_the_end_is_left_for_later(
     books: Books, late: LateEnds, clock: list[datetime], charge: Charge, caplog: pytest.LogCaptureFixture
 ) -> None:

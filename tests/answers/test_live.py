@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.answers.live import ABANDON_S, FAILURES_BORNE, FILE_NAME, GOES_ON, GRACE_S, INSIST_S, WRITING, Live
+from bot.answers.live import (
+    ABANDON_S,
+    CREATION_GRACE_S,
+    FAILURES_BORNE,
+    FILE_NAME,
+    GOES_ON,
+    GRACE_S,
+    INSIST_S,
+    REST_LOST,
+    WRITING,
+    Live,
+)
 from bot.delivery.messages import CONTENT_LIMIT, Button, Outgoing, Sent, SentAttachment, Upload, Urgency, utf16_length
 from bot.errors import (
     DeliveryError,
@@ -584,3 +595,180 @@ def test_the_end_does_not_wait_for_words_that_cannot_be_shown_before_it() -> Non
             await finish(live)
 
     run(main())
+
+
+def test_an_answer_has_at_least_one_message() -> None:
+    with pytest.raises(ValueError, match="at least one message"):
+        live_on(FakeSurface(), max_messages=0)
+
+
+def test_what_was_never_entered_cannot_be_finished_and_writes_nothing() -> None:
+    surface = FakeSurface()
+
+    async def main() -> None:
+        live = live_on(surface)
+        live.add("one ")
+        with pytest.raises(RuntimeError, match="entered"):
+            await live.finish(footer="model", buttons=(AGAIN,))
+
+    run(main())
+    assert surface.writes == []
+
+
+def test_whoever_looks_is_told_that_the_answer_was_deleted_and_of_nothing_else() -> None:
+    faults: list[DeliveryError] = [MessageGone(), DeliveryForbidden()]
+    surface = FakeSurface(fault=lambda _number, _urgency: faults[-1])
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.check()
+            live.add("one ")
+            await until_quiet()
+            assert isinstance(live.failure, DeliveryForbidden)
+            live.check()
+        faults.pop()
+        async with live_on(surface) as live:
+            live.add("one ")
+            await until_quiet()
+            with pytest.raises(MessageGone):
+                live.check()
+
+    run(main())
+
+
+def test_where_the_first_message_is_forbidden_the_answer_is_over() -> None:
+    surface = FakeSurface(fault=lambda _number, _urgency: DeliveryForbidden())
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.add("one ")
+            await until_quiet()
+            with pytest.raises(DeliveryForbidden):
+                live.add("two ")
+            with pytest.raises(DeliveryForbidden):
+                await finish(live)
+
+    run(main())
+    assert len(surface.writes) == 1
+
+
+def test_an_answer_is_finished_once() -> None:
+    surface = FakeSurface()
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.add("one ")
+            first = await finish(live, footer="model")
+            assert await finish(live, footer="another") == first
+
+    run(main())
+    assert surface.contents == ["one\n-# model"]
+
+
+class FilelessSurface(FakeSurface):
+    """Takes no files, as a channel in which the bot may not attach any."""
+
+    async def write(self, number: int, render: Callable[[], Outgoing], urgency: Urgency) -> Sent:
+        shown = render()
+        if shown.uploads:
+            raise DeliveryForbidden
+        return await super().write(number, lambda: shown, urgency)
+
+
+def test_where_files_are_refused_the_answer_grows_without_them() -> None:
+    surface = FilelessSurface()
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.attach((Upload(name="a.png", content=b"png"),))
+            live.add("one ")
+            await until_quiet()
+            live.add("two ")
+            await until_quiet()
+            assert surface.contents[0].startswith("one two")
+            assert live.failure is None
+            await finish(live)
+
+    run(main())
+    assert surface.contents == ["one two\n-# model"]
+    assert surface.files == [[]]
+
+
+def test_where_the_whole_answer_cannot_come_as_a_file_it_says_what_is_missing() -> None:
+    surface = FilelessSurface()
+
+    async def main() -> None:
+        async with live_on(surface, max_messages=1) as live:
+            live.add(LONG)
+            await finish(live)
+
+    run(main())
+    assert REST_LOST in surface.contents[0]
+    assert GOES_ON not in surface.contents[0]
+    assert surface.messages[0].buttons == (AGAIN,)
+
+
+def test_each_further_message_is_told_of_once_and_with_those_before() -> None:
+    surface = FakeSurface()
+    told: list[tuple[int, ...]] = []
+
+    def note(sent: tuple[Sent, ...]) -> None:
+        told.append(tuple(one.message_id for one in sent))
+
+    async def main() -> None:
+        async with Live(surface, max_messages=2, stop=STOP, note_messages=note) as live:
+            live.add("one ")
+            await until_quiet()
+            live.add("two ")
+            await until_quiet()
+            live.add(LONG)
+            await finish(live)
+
+    run(main())
+    assert told == [(100,), (100, 101)]
+
+
+def test_first_words_of_which_nobody_hears_are_written_again_at_the_end() -> None:
+    surface = FakeSurface(answer_s=lambda write: 3_600.0 if write == 0 else 0.0)
+
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        async with live_on(surface) as live:
+            live.add("one ")
+            await asyncio.sleep(1)
+            begun = loop.time()
+            await finish(live)
+            return loop.time() - begun
+
+    assert run(main()) == pytest.approx(CREATION_GRACE_S)
+    assert surface.contents == ["one\n-# model"]
+    assert [write.number for write in surface.writes] == [0, 0]
+
+
+def test_messages_of_an_earlier_process_that_the_answer_does_not_need_are_deleted() -> None:
+    surface = FakeSurface(messages=[Outgoing(content="old")] * 3)
+    known = tuple(Sent(channel_id=1, message_id=100 + number, attachments=()) for number in range(3))
+
+    async def main() -> None:
+        async with Live(surface, max_messages=4, stop=STOP, known=known) as live:
+            live.add("one ")
+            assert [one.message_id for one in await finish(live)] == [100]
+
+    run(main())
+    assert surface.contents[0] == "one\n-# model"
+    assert surface.deleted == [1, 2]
+
+
+def test_a_notice_too_long_for_its_message_is_cut_and_leaves_the_footer_out() -> None:
+    surface = FakeSurface()
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.add("one ")
+            await finish(live, notice="😀" * CONTENT_LIMIT)
+
+    run(main())
+    (content,) = surface.contents
+    assert CONTENT_LIMIT - 1 <= utf16_length(content) <= CONTENT_LIMIT
+    assert content.startswith("one\n😀")
+    assert content.endswith("😀…")

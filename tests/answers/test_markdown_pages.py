@@ -188,3 +188,10 @@ def test_the_page_of_a_torn_text_may_fill_the_limit_with_what_closes_it() -> Non
 @pytest.mark.parametrize("letter", ["Z", "  Z"])
 def test_a_cluster_longer_than_a_page_keeps_what_stands_before_it(letter: str) -> None:
     assert split(letter + "\u0301" * 300, 200)[0] == letter + "\u0301" * (200 - len(letter))
+
+
+@pytest.mark.parametrize("size", [1, 1_000])
+def test_a_closing_fence_with_more_space_behind_it_than_fits_a_page_closes_all_the_same(size: int) -> None:
+    pages = pages_of(f"```\n{CODE}\n```{' ' * 300}\nafter", size)
+    assert (pages[0], pages[-1]) == (f"```\n{CODE}\n```", "after")
+    assert all(utf16_length(page) <= 200 for page in pages)

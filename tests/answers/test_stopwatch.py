@@ -102,3 +102,9 @@ def test_an_answer_is_whole_so_long_after_the_apis_last_word():
 
     run(play())
     assert heard.wholes == pytest.approx([1.5])
+
+
+def test_an_answer_of_which_the_api_never_said_the_last_word_is_not_timed():
+    heard = Heard()
+    Stopwatch(heard, asked_at=0.0, now=lambda: 0.0).whole()
+    assert heard.wholes == []

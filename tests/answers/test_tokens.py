@@ -74,3 +74,9 @@ def test_no_picture_costs_more_than_one_of_unknown_size(width: int, height: int,
     cost = image_tokens(model, detail="high", size=(width, height))
     assert image_tokens(model, detail="low") < cost <= image_tokens(model, detail="auto")
     assert cost == image_tokens(model, detail="high", size=(height, width))
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5, 0), (-1, 5)])
+def test_a_picture_without_extent_has_no_price(size: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="pixels"):
+        image_tokens("gpt-4o", size=size)

@@ -368,6 +368,19 @@ async def test_a_made_up_button_reaches_no_answer_of_another_place(house: House,
         await house.ended(shown)
 
 
+async def test_a_made_up_continue_of_an_answer_that_is_not_remembered_asks_nothing(house: House) -> None:
+    await told(house, await house.admin.slash(house.channel, "history mode", mode="off"))
+    answer = await answered(house)
+    assert labels(answer) == ["Regenerate", "Delete"]
+    custom_id = answer.buttons()[0]["custom_id"].replace(":again:", ":more:")
+    made_up = copy.copy(answer)
+    made_up.components = with_custom_id(answer.components, custom_id)
+    pressed = await house.dana.click(made_up, custom_id=custom_id, tampered=True)
+    reply = await house.discord.wait_until(lambda: next((m for m in replies(pressed) if m.content), None))
+    assert "I no longer know this answer" in reply.content
+    assert len(house.api.requests) == 1
+
+
 @pytest.mark.parametrize("action", ["stop", "again", "more", "delete"])
 async def test_a_number_that_no_id_can_have_is_an_unknown_answer(house: House, action: str) -> None:
     reply = await house.answer_to(await house.dana.slash(house.channel, "ask", prompt="Mine"))

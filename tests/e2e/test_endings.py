@@ -222,6 +222,23 @@ async def test_while_discord_is_out_of_reach_the_last_edit_waits_and_the_charge_
 
 
 @pytest.mark.usefixtures("impatient")
+async def test_an_answer_for_which_there_is_no_room_to_wait_costs_nothing_and_is_not_remembered(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bot.answers.recovery, "AT_MOST", 0)
+    gate = asyncio.Event()
+    house.api.script(Script([WHOLE], stall_after=1, gate=gate, usage=USAGE))
+    asked = await house.dana.slash(house.channel, "ask", prompt="Where?")
+    await house.discord.wait_until(lambda: any(WHOLE in m.content for m in messages_of(house, asked)))
+    house.discord.faults.add(Fault(method="PATCH", status=502, html=True, times=None))
+    gate.set()
+    entry = await charged(house)
+    assert (entry.reason, entry.user_nano, entry.provider_nano) == ("undelivered", 0, USED_NANO)
+    assert await turns(house) == ()
+    await books_are_right(house)
+
+
+@pytest.mark.usefixtures("impatient")
 async def test_a_press_of_stop_hurries_an_answer_that_waits_for_its_last_edit(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

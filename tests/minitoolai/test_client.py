@@ -28,7 +28,7 @@ from bot.errors import (
     StreamStalled,
 )
 from bot.minitoolai import client as client_module
-from bot.minitoolai.chat import ChatEvent, ChatRequest, Finished, ImagePart, Message, TextDelta, Usage
+from bot.minitoolai.chat import ChatEvent, ChatRequest, Finished, ImagePart, Message, Role, TextDelta, Usage
 from bot.minitoolai.client import MiniToolAI, RetryPolicy, Timeouts, to_json
 from bot.minitoolai.transport import ERROR_BODY_LIMIT_BYTES, TRANSLATION, retry_after_s, verdict
 from sandbox.minitoolai import MiniToolAIServer, Script, Tokens
@@ -240,6 +240,42 @@ async def test_the_bodys_end_is_awaited_for_the_sake_of_the_connection(
             gate.set()
     await all_of(ai)
     assert len({received.peer_port for received in api.requests}) == 1
+
+
+async def test_what_follows_the_end_of_an_answer_is_read_away_for_the_sake_of_the_connection(
+    api: MiniToolAIServer, ai: MiniToolAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "DRAIN_S", 10.0)
+    gate = asyncio.Event()
+    body = [FINISHED + b"data: [DONE]\n\n", stream(chunk("never"))]
+    api.script(Script(raw=body, stall_after=1, gate=gate), Script("ok"))
+    events = []
+    async for event in ai.chat(ask()):
+        events.append(event)
+        if isinstance(event, Finished):
+            gate.set()
+    assert events == [TextDelta("ok"), Finished("stop")]
+    await all_of(ai)
+    assert len({received.peer_port for received in api.requests}) == 1
+
+
+async def test_a_last_event_without_its_line_end_is_heard(api: MiniToolAIServer, ai: MiniToolAI) -> None:
+    api.script(Script(raw=[stream(chunk("ok")) + f"data: {chunk(reason='length')}".encode()]))
+    assert await all_of(ai) == ([TextDelta("ok"), Finished("length")], None)
+
+
+async def test_a_client_that_is_not_open_asks_nothing(api: MiniToolAIServer) -> None:
+    with pytest.raises(RuntimeError, match="not open"):
+        await all_of(MiniToolAI(api.url, KEY))
+    assert not api.requests
+
+
+@pytest.mark.parametrize("role", ["developer", "assistant"])
+def test_pictures_are_shown_by_users_alone(role: Role) -> None:
+    picture = ImagePart(url="https://cdn.example/a.png")
+    with pytest.raises(ValueError, match="user"):
+        Message(role=role, text="look", images=(picture,))
+    assert Message(role="user", text="look", images=(picture,)).images == (picture,)
 
 
 async def test_nobody_waits_long_for_the_end_of_a_body_that_is_done(api: MiniToolAIServer, ai: MiniToolAI) -> None:
@@ -643,6 +679,12 @@ async def test_waiting_for_a_free_connection_has_a_bound(api: MiniToolAIServer) 
 def test_no_phase_is_without_a_bound(phase: str) -> None:
     with pytest.raises(ValueError, match="above 0"):
         Timeouts(**{phase: 0})
+
+
+@pytest.mark.parametrize("wrong", [{"attempts": 0}, {"base_s": -1}, {"cap_s": -1}, {"retry_after_limit_s": -1}])
+def test_a_policy_has_an_attempt_and_no_negative_wait(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="at least one attempt"):
+        RetryPolicy(**wrong)  # type: ignore[arg-type]
 
 
 # aiohttp's errors

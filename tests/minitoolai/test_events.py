@@ -230,6 +230,12 @@ def test_a_body_that_ends_before_the_answer_is_broken(body: bytes) -> None:
     assert decoded([body])[1] == "StreamBroken: the body ended before the answer did"
 
 
+def test_a_torn_rest_before_the_finish_reason_breaks_the_stream() -> None:
+    rest = b'{"choices":[{"delta":{"con'
+    words = f"StreamBroken: an event of {len(rest)} bytes that is not JSON"
+    assert decoded([stream(chunk("a")) + b"data: " + rest]) == ([TextDelta("a")], words)
+
+
 def test_a_torn_rest_after_the_finish_reason_is_no_loss() -> None:
     assert decoded([FIXTURES["torn usage"]]) == ([TextDelta("a"), Finished("stop")], None)
 
@@ -421,8 +427,10 @@ def test_a_long_stream_leaves_nothing_behind_in_the_decoder() -> None:
         ({"error": "b"}, "b"),
         ({"message": "c"}, "c"),
         ({"error": {}, "message": "d"}, "d"),
+        ({"error": {"error": {"message": "e"}}}, "e"),
+        ({"error": {"error": {"error": {"message": "too deep"}}}}, ""),
         ({"error": 7}, ""),
-        (["e"], ""),
+        (["f"], ""),
         (None, ""),
     ],
 )
