@@ -31,7 +31,8 @@ from bot.ops.charts import (
     reads_right_to_left,
     rounded,
 )
-from bot.ops.plotter import WAITING, ChartUnavailable, Plotter
+from bot.ops.plotter import COMMAND, WAITING, ChartUnavailable, Plotter
+from tests.measuring import measured
 
 CREDIT = 1_000_000
 BEGIN = date(2026, 10, 1)
@@ -242,7 +243,7 @@ def ink(image: Image.Image, box: tuple[int, int, int, int]) -> int:
 
 @pytest.fixture
 async def plotter() -> AsyncIterator[Plotter]:
-    async with Plotter() as opened_plotter:
+    async with Plotter(command=measured(COMMAND)) as opened_plotter:
         yield opened_plotter
 
 

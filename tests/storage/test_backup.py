@@ -19,6 +19,7 @@ from bot.storage.backup import back_up, restore
 from bot.storage.database import Database, Tx
 from bot.storage.errors import DatabaseInUse, SchemaRefused, StorageFailed
 from bot.storage.migrate import MIGRATIONS, read_migrations
+from tests.measuring import coverages_variables
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 12, 31, 12, 0, 5, tzinfo=UTC)
@@ -310,7 +311,7 @@ class Ran:
 def run(path: Path, *arguments: str) -> Ran:
     done = subprocess.run(
         (sys.executable, "-m", "bot", *arguments),
-        env={"DATABASE_URL": f"sqlite:///{path}", "PYTHONPATH": str(ROOT)},
+        env={"DATABASE_URL": f"sqlite:///{path}", "PYTHONPATH": str(ROOT), **coverages_variables()},
         cwd=path.parent,
         capture_output=True,
         text=True,
