@@ -426,6 +426,18 @@ async def test_more_charts_at_once_than_can_wait_are_refused():
         )
 
 
+async def test_a_chart_that_cannot_be_drawn_is_logged_with_its_cause_and_its_process_kept(
+    caplog: pytest.LogCaptureFixture,
+):
+    answers = "sys.stdin.buffer.read(1); sys.stdout.buffer.write(b'E\\0\\0\\0\\x05no 1s'); sys.stdout.flush()"
+    command = [sys.executable, "-c", f"import sys; {answers}; sys.stdin.buffer.read()"]
+    async with Plotter(command=command) as plotter:
+        with pytest.raises(ChartUnavailable, match="could not be drawn"):
+            await plotter.draw(SMALL)
+        assert plotter.pid is not None
+    assert "a chart could not be drawn: no 1s" in caplog.text
+
+
 async def test_a_plan_that_cannot_be_drawn_is_answered_and_the_process_lives_on():
     requests = io.BytesIO()
     for body in (b"{}", b'{"title": "", "subtitle": "", "right_to_left": false, "layers": [], "nothing": ""}'):
