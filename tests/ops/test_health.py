@@ -267,7 +267,7 @@ async def test_the_probe_by_itself_asks_as_the_container_does():
             stdout=asyncio.subprocess.PIPE,
         )
         output, _ = await asyncio.wait_for(process.communicate(), 30)
-    assert (process.returncode, json.loads(output)["checks"]["gateway"]["shards"]) == (0, 1)
+    assert (process.returncode, json.loads(output)["checks"]["gateway"]["shards"]) == (0, 2)
 
 
 # The setting
