@@ -91,6 +91,13 @@ async def test_a_wrong_variable_is_named_along_with_a_missing_one(tmp_path: Path
     assert "DISCORD_TOKEN is" not in output
 
 
+async def test_a_default_model_that_the_catalogue_does_not_have_is_a_wrong_setting(tmp_path: Path, stage: Stage):
+    status, output = await run(tmp_path, environ(tmp_path, stage, DEFAULT_MODEL="gpt-9"))
+    assert status == 2
+    assert "DEFAULT_MODEL must be one of " in output
+    assert "not 'gpt-9'" in output
+
+
 async def test_a_token_that_discord_refuses_is_a_wrong_setting(tmp_path: Path, stage: Stage):
     status, output = await run(tmp_path, environ(tmp_path, stage, DISCORD_TOKEN="not.the.token"))
     assert status == 2
@@ -162,6 +169,26 @@ async def test_without_its_libraries_it_says_how_to_install_them(tmp_path: Path)
     assert status == 1
     assert "pip install -r requirements.txt" in output
     assert "Traceback" not in output
+
+
+async def test_a_missing_library_is_named_and_a_missing_part_of_the_bot_is_a_fault_of_ours(tmp_path: Path):
+    """What cannot be imported: the first can be installed, the second could not be mended by that."""
+    for module, ours in (("discord", False), ("bot.credits.commands", True)):
+        without = f"import runpy, sys; sys.modules[{module!r}] = None; runpy.run_module('bot', run_name='__main__')"
+        async with started(tmp_path, environ(tmp_path), sys.executable, "-c", without) as process:
+            status, output = await end_of(process)
+        assert (status, module in output) == (1, True)
+        assert ("Traceback" in output, "pip install" in output) == (ours, not ours)
+
+
+async def test_who_imports_the_command_line_starts_nothing(tmp_path: Path):
+    async with started(tmp_path, environ(tmp_path), sys.executable, "-c", "import bot.__main__") as process:
+        assert await end_of(process) == (0, "")
+
+
+async def test_health_asks_the_bot_whose_address_is_set_and_says_where_none_is(tmp_path: Path):
+    status, output = await run(tmp_path, environ(tmp_path, HEALTH_ADDRESS=""), "health")
+    assert (status, output) == (1, "HEALTH_ADDRESS is not set, so the bot does not tell how it is\n")
 
 
 async def test_the_doctor_names_everything_a_newcomer_has_not_set_and_ends_with_1(tmp_path: Path, stage: Stage):

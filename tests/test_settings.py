@@ -1,6 +1,8 @@
 """Rules of the environment: what is read, what is refused and in which words, and what is never shown."""
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -209,6 +211,12 @@ def test_the_table_and_the_value_have_the_same_fields():
 def test_the_example_file_is_what_the_table_says():
     written = Path(__file__).parent.parent / ".env.example"
     assert written.read_text(encoding="utf-8") == example(), "run: python -m bot.settings > .env.example"
+
+
+def test_the_module_by_itself_prints_the_example():
+    root = Path(__file__).parent.parent
+    printed = subprocess.run([sys.executable, "-m", "bot.settings"], cwd=root, capture_output=True, timeout=30)
+    assert (printed.returncode, printed.stdout.decode()) == (0, example())
 
 
 def test_the_example_sets_nothing_and_read_as_written_gives_the_defaults(

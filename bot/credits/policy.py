@@ -162,7 +162,7 @@ def period_bounds(period: Period, now: datetime, zone: ZoneInfo) -> tuple[dateti
         case "week":
             first = today - timedelta(days=today.weekday())
             after = first + timedelta(weeks=1)
-        case "month":
+        case _:  # "month"
             first = today.replace(day=1)
             after = (first + timedelta(days=31)).replace(day=1)
     return day_start(first, zone), day_start(after, zone)

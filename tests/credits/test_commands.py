@@ -14,6 +14,7 @@ import pytest
 from bot.credits.export import header, row
 from bot.storage.database import Database, Tx
 from tests.credits.books import ANN, BEN, NOW, SERVER, Books, consumed, request
+from tests.measuring import coverages_variables
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -29,7 +30,7 @@ async def run(url: str, *arguments: str, cwd: Path = ROOT) -> Ran:
     """The command in a process of its own, with nothing in its environment but the database."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bot", "ledger", *arguments),
-        env={"DATABASE_URL": url, "PYTHONPATH": str(ROOT)},
+        env={"DATABASE_URL": url, "PYTHONPATH": str(ROOT), **coverages_variables()},
         cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -756,6 +756,11 @@ def test_a_time_is_kept_to_the_microsecond_in_whatever_year(at: datetime):
     assert from_us(to_us(at)) == at
 
 
+def test_a_time_without_a_zone_is_not_kept():
+    with pytest.raises(ValueError, match="time zone"):
+        to_us(NOW.replace(tzinfo=None))
+
+
 def test_a_time_of_any_zone_is_kept_in_utc():
     kept = from_us(to_us(datetime.fromisoformat("2027-01-01T00:30:00.000001+02:00")))
     assert (kept, kept.tzinfo) == (datetime(2026, 12, 31, 22, 30, 0, 1, tzinfo=UTC), UTC)

@@ -27,6 +27,7 @@ from tests.e2e.conversing import ask, told, turns
 from tests.e2e.deciding import services
 from tests.e2e.house import REPOSITORY, House, open_house
 from tests.e2e.reading import footer_of
+from tests.measuring import coverages_variables
 from tests.pictures.shop import IMAGE_NANO, Shop, open_shop, words
 from tests.storage.disks import SmallDisk, fold_journal, locked_elsewhere, small_disk, spoil, touch_elsewhere
 
@@ -343,7 +344,7 @@ def started(house: House) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "bot"],
         cwd=REPOSITORY,
-        env=house.environment(),
+        env=house.environment(**coverages_variables()),
         capture_output=True,
         text=True,
         timeout=30,

@@ -31,7 +31,8 @@ from bot.ops.charts import (
     reads_right_to_left,
     rounded,
 )
-from bot.ops.plotter import WAITING, ChartUnavailable, Plotter
+from bot.ops.plotter import COMMAND, WAITING, ChartUnavailable, Plotter
+from tests.measuring import measured
 
 CREDIT = 1_000_000
 BEGIN = date(2026, 10, 1)
@@ -242,7 +243,7 @@ def ink(image: Image.Image, box: tuple[int, int, int, int]) -> int:
 
 @pytest.fixture
 async def plotter() -> AsyncIterator[Plotter]:
-    async with Plotter() as opened_plotter:
+    async with Plotter(command=measured(COMMAND)) as opened_plotter:
         yield opened_plotter
 
 
@@ -423,6 +424,18 @@ async def test_more_charts_at_once_than_can_wait_are_refused():
         assert all(
             isinstance(e, asyncio.CancelledError) for e in await asyncio.gather(*waiting, return_exceptions=True)
         )
+
+
+async def test_a_chart_that_cannot_be_drawn_is_logged_with_its_cause_and_its_process_kept(
+    caplog: pytest.LogCaptureFixture,
+):
+    answers = "sys.stdin.buffer.read(1); sys.stdout.buffer.write(b'E\\0\\0\\0\\x05no 1s'); sys.stdout.flush()"
+    command = [sys.executable, "-c", f"import sys; {answers}; sys.stdin.buffer.read()"]
+    async with Plotter(command=command) as plotter:
+        with pytest.raises(ChartUnavailable, match="could not be drawn"):
+            await plotter.draw(SMALL)
+        assert plotter.pid is not None
+    assert "a chart could not be drawn: no 1s" in caplog.text
 
 
 async def test_a_plan_that_cannot_be_drawn_is_answered_and_the_process_lives_on():

@@ -16,6 +16,7 @@ from bot.ops.disk import QUIET_S, DiskNotice, DiskWatch, Room, State, in_words, 
 from bot.storage.database import Database
 from bot.storage.errors import StorageFailed
 from bot.storage.weather import Trouble
+from tests.credits.books import NOW, consumed
 from tests.storage.disks import no_file_grows_beyond, small_disk
 
 GIGABYTE = 10**9
@@ -28,6 +29,7 @@ class Watched:
 
     database: Database
     watch: DiskWatch
+    late: LateEnds
     room: Room | None = PLENTY
     now: float = 1_000.0
     heard: list[DiskNotice] = field(default_factory=list)
@@ -54,12 +56,12 @@ async def watched(tmp_path: Path) -> AsyncIterator[Watched]:
         made: list[Watched] = []
         watch = DiskWatch(
             database,
-            LateEnds(database),
+            late := LateEnds(database),
             notify=lambda notice: made[0].heard.append(notice),
             measure=lambda folder: made[0].measured(folder),
             clock=lambda: made[0].now,
         )
-        made.append(Watched(database, watch))
+        made.append(Watched(database, watch, late))
         yield made[0]
 
 
@@ -139,6 +141,12 @@ async def test_a_trouble_that_lasts_is_told_once(watched: Watched) -> None:
         for _ in range(3):
             await watched.see(PLENTY)
     assert watched.states == ["failing"]
+
+
+async def test_a_charge_that_waits_is_written_by_a_look_at_a_database_without_trouble(watched: Watched) -> None:
+    watched.late.add(1, "finished", consumed(60), at=NOW)
+    assert await watched.see(PLENTY) == []
+    assert len(watched.late) == 0
 
 
 async def test_files_that_were_taken_away_are_noticed_by_a_look(watched: Watched) -> None:

@@ -1,30 +1,37 @@
 """`python -m bot doctor`: each mistake that newcomers make, made for real, with what is said about it."""
 
 import asyncio
+import io
 import json
 import shutil
 import socket
 import sqlite3
+import ssl
 import tempfile
 import time
+from argparse import Namespace
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, redirect_stdout, suppress
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.client_reqrep import ConnectionKey
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.client import Bot
+from bot.ops.doctor import database as database_checks
 from bot.ops.doctor import machine
-from bot.ops.doctor.command import as_json, as_text, checks
+from bot.ops.doctor.command import as_json, as_text, checks, run
 from bot.ops.doctor.database import RESTORE, _unreadable, database_findings
 from bot.ops.doctor.discord import application_findings, clock_findings, discord_findings, start_findings
 from bot.ops.doctor.findings import Check, Finding, Level, examine, worst
 from bot.ops.doctor.minitoolai import UNANSWERABLE, minitoolai_findings
 from bot.ops.doctor.permissions import ADMINISTRATOR, INVITED, NEEDED, permission_findings
 from bot.ops.doctor.setup import Setup, catalog_findings, file_findings, settings_findings
+from bot.ops.doctor.web import Answer, Failure, _failure, ask
 from bot.storage.database import Database, Tx
 from bot.storage.migrate import MIGRATIONS
 from sandbox.discord.faults import Fault
@@ -33,6 +40,7 @@ from sandbox.minitoolai.server import MiniToolAIServer
 
 KEY = "the-key"
 GOOD = {"DISCORD_TOKEN": "a.b.c", "MINITOOLAI_API_KEY": KEY}
+PEER = ConnectionKey("example.org", 443, True, True, None, None, None)
 LOGINS = {"total": 1000, "reset_after": 36_000_000}
 
 
@@ -142,6 +150,26 @@ async def test_one_wrong_setting_keeps_no_other_check_from_looking(tmp_path: Pat
     assert {finding.check for finding in found} == {"discord", "database", "disk"}
 
 
+async def test_what_needs_a_wrong_setting_is_not_looked_at_and_says_so(tmp_path: Path):
+    read = setup(tmp_path, DISCORD_API_URL="ftp://a", MINITOOLAI_API_URL="ftp://b", DATABASE_URL="bot.db", **GOOD)
+    names = ("discord", "api", "database", "disk")
+    found = await examine([check for check in checks(read) if check.name in names])
+    assert [(finding.check, finding.level, finding.what) for finding in found] == [
+        ("discord", "note", "Not looked at: DISCORD_API_URL must be set right first."),
+        ("api", "note", "Not looked at: MINITOOLAI_API_URL must be set right first."),
+        ("database", "note", "Not looked at: DATABASE_URL must be set right first."),
+        ("disk", "note", "Not looked at: DATABASE_URL must be set right first."),
+    ]
+
+
+@pytest.mark.usefixtures("logging_restored")
+def test_the_report_can_be_written_to_what_is_no_terminal(tmp_path: Path):
+    setup(tmp_path, DISCORD_API_URL="ftp://a", MINITOOLAI_API_URL="ftp://b", DATABASE_URL="bot.db")
+    with redirect_stdout(io.StringIO()) as printed:
+        assert run(Namespace(json=True), tmp_path) == 1
+    assert json.loads(printed.getvalue())["ok"] is False
+
+
 async def test_an_allowance_that_is_no_amount_is_found_before_the_start(tmp_path: Path):
     found = await settings_findings(setup(tmp_path, DEFAULT_ALLOWANCE="0/day", **GOOD))
     assert "DEFAULT_ALLOWANCE" in only(found, "problem").what
@@ -176,6 +204,8 @@ async def test_a_catalogue_and_a_default_model_that_do_not_fit_are_problems(tmp_
     assert of(await catalog_findings(setup(tmp_path)), "problem") == []
     found = await catalog_findings(setup(tmp_path, DEFAULT_MODEL="gpt-9"))
     assert "'gpt-9'" in only(found, "problem").what
+    found = await catalog_findings(setup(tmp_path, CATALOG_FILE=str(tmp_path / "none.toml")))
+    assert only(found, "note").what == "Not looked at: CATALOG_FILE has to be corrected first."
     own = tmp_path / "own.toml"
     own.write_text('[chat.gpt-4o]\ninput_nano = "cheap"\n', encoding="utf-8")
     found = await catalog_findings(setup(tmp_path, CATALOG_FILE=str(own)))
@@ -198,6 +228,38 @@ async def test_a_library_out_of_its_range_is_found(tmp_path: Path, line: str, le
         f'[project]\nrequires-python = ">=3.11"\ndependencies = ["{line}", "orjson"]\n', encoding="utf-8"
     )
     assert only(await machine.version_findings(project), level).what.startswith(words)
+
+
+async def test_a_library_that_this_machine_does_not_need_may_be_missing(tmp_path: Path):
+    project = tmp_path / "pyproject.toml"
+    line = "no-such-library-of-ours; python_version < '3'"
+    project.write_text(f'[project]\nrequires-python = ">=3.11"\ndependencies = ["{line}"]\n', encoding="utf-8")
+    assert only(await machine.version_findings(project), "ok")
+
+
+async def test_without_the_source_tree_the_installed_bot_says_what_it_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    installed = tmp_path / "minitoolai_discord-1.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: minitoolai-discord\nVersion: 1\nRequires-Python: >=3.11\n"
+        "Requires-Dist: aiohttp>=99\nRequires-Dist: no-such-library; extra == 'dev'\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    [found] = await machine.version_findings(tmp_path / "pyproject.toml")
+    assert (found.level, found.what.startswith("aiohttp is ")) == ("warning", True)
+
+
+async def test_a_machine_that_knows_no_time_zones_is_warned_about(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(machine, "zone_names", lambda: ["UTC"])
+    assert "tzdata" in (only(await machine.time_zone_findings(), "warning").cure or "")
+
+
+@pytest.mark.parametrize(("flush_s", "level"), [(0.099, "ok"), (0.1, "note")])
+def test_a_slow_disk_is_noted(flush_s: float, level: Level):
+    assert machine._speed(flush_s).level == level
 
 
 async def test_another_python_is_found(tmp_path: Path):
@@ -343,6 +405,29 @@ async def test_an_older_versions_database_that_cannot_be_brought_up_to_date_is_a
     assert "cannot be brought" in only(await database_findings(url), "problem").what
 
 
+async def test_a_large_older_database_is_not_tried_in_memory(url: str, monkeypatch: pytest.MonkeyPatch):
+    await made(url, schema=1)
+    monkeypatch.setattr(database_checks, "TRIAL_LIMIT_BYTES", 1)
+    found = only(await database_findings(url), "note")
+    assert found.what.startswith("An older version made the database; the next start brings it to ")
+
+
+async def test_a_file_that_cannot_be_read_through_in_time_is_not_called_damaged(
+    url: str, monkeypatch: pytest.MonkeyPatch
+):
+    await made(url)
+    monkeypatch.setattr(database_checks, "QUICK_CHECK_S", 0.0)
+    monkeypatch.setattr(database_checks, "LOOK_EVERY", 1)
+    found = await database_findings(url)
+    assert of(found, "problem") == []
+    assert "too large to be read through" in only(found, "note").what
+
+
+async def test_an_empty_file_is_one_that_the_bot_prepares(tmp_path: Path, url: str):
+    (tmp_path / "bot.db").touch()
+    assert only(await database_findings(url), "note").what.startswith("The database is empty")
+
+
 async def test_another_programs_database_is_not_ours(tmp_path: Path, url: str):
     altered(tmp_path, "CREATE TABLE bookmarks (address TEXT)")
     assert only(await database_findings(url), "problem").what == "The file is a database of another program."
@@ -402,6 +487,23 @@ async def test_discords_own_trouble_is_not_the_operators(discord: DiscordServer)
     )
 
 
+async def test_a_discord_that_takes_no_more_requests_is_told_with_the_wait(discord: DiscordServer):
+    discord.faults.add(Fault(template="/users/@me", status=429))
+    found = only(await discord_findings(discord.api_url, discord.bot_token), "warning")
+    assert (found.what, "Wait" in (found.cure or "")) == (
+        "Discord takes no more requests from here for now (status 429).",
+        True,
+    )
+
+
+async def test_what_discord_does_not_tell_of_itself_keeps_back_nothing_else(discord: DiscordServer):
+    for template in ("/applications/@me", "/gateway/bot"):
+        discord.faults.add(Fault(template=template, status=503))
+    found = await discord_findings(discord.api_url, discord.bot_token)
+    assert [(finding.check, finding.level) for finding in found] == [("discord", "ok"), ("clock", "ok")]
+    assert start_findings({}) == []
+
+
 async def test_another_server_than_discord_is_told_as_that():
     async with MiniToolAIServer() as api:
         found = await discord_findings(api.url, "a.b.c")
@@ -454,6 +556,18 @@ def test_without_a_date_nothing_is_said_of_the_clock():
 
 
 @asynccontextmanager
+async def served(app: web.Application) -> AsyncIterator[str]:
+    """Its address."""
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
 async def answering(ours: int, wrong: int) -> AsyncIterator[tuple[str, list[bytes]]]:
     """An API that answers our key and any other with these statuses; its address, and what it was sent."""
     bodies: list[bytes] = []
@@ -465,13 +579,8 @@ async def answering(ours: int, wrong: int) -> AsyncIterator[tuple[str, list[byte
 
     app = web.Application()
     app.router.add_post("/api/chat-completions/", chat)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/api", bodies
-    finally:
-        await runner.cleanup()
+    async with served(app) as address:
+        yield f"{address}/api", bodies
 
 
 async def test_a_right_key_is_told_from_a_wrong_one_without_a_question():
@@ -512,6 +621,52 @@ async def test_without_a_key_the_address_is_looked_at_all_the_same():
     assert [finding.level for finding in found] == ["ok", "note"]
     found = await minitoolai_findings(unused_address(), None)
     assert only(found, "problem").what == "The MiniToolAI API takes no connection."
+
+
+# What a failed request means
+
+
+async def test_a_server_without_tls_where_it_should_have_it_is_told_as_that():
+    async with MiniToolAIServer(api_key=KEY) as api:
+        failed = await ask("GET", api.url.replace("http:", "https:"), variable="MINITOOLAI_API_URL")
+    assert isinstance(failed, Failure)
+    assert failed.what == "does not speak TLS at that address"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (aiohttp.ClientConnectorDNSError(PEER, OSError("no such name")), "name cannot be resolved"),
+        (aiohttp.ClientConnectorCertificateError(PEER, ssl.CertificateError()), "does not trust"),
+        (ssl.SSLCertVerificationError(), "does not trust"),
+        (TimeoutError(), "did not answer within 10 seconds"),
+        (aiohttp.ClientConnectorError(PEER, OSError("refused")), "takes no connection"),
+        (aiohttp.ServerDisconnectedError(), "broke the connection off (ServerDisconnectedError)"),
+    ],
+)
+def test_each_failure_is_told_from_the_others_and_names_the_variable(error: Exception, words: str):
+    told = _failure(error, "DISCORD_API_URL")
+    assert words in told.what
+    assert "DISCORD_API_URL" in told.cure or "trust" in told.what
+
+
+async def test_of_an_endless_answer_no_more_is_read_than_one_can_have():
+    """What is cut off is no JSON, so it counts as an answer without an object."""
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        with suppress(ConnectionError):
+            while True:
+                await response.write(b"[" * 16_384)
+        return response
+
+    app = web.Application()
+    app.router.add_get("/", endless)
+    async with served(app) as address:
+        answer = await ask("GET", address, variable="DISCORD_API_URL")
+    assert isinstance(answer, Answer)
+    assert (answer.status, answer.body) == (200, {})
 
 
 # Permissions

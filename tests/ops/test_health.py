@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -253,6 +255,19 @@ async def test_the_probe_asks_a_bot_that_listens_everywhere_on_this_machine():
 def test_the_probe_says_what_is_missing(text: str, words: str, capsys: pytest.CaptureFixture[str]):
     assert probe.run({"HEALTH_ADDRESS": text}) == 1
     assert words in capsys.readouterr().err
+
+
+async def test_the_probe_by_itself_asks_as_the_container_does():
+    body, root = Body(), Path(__file__).parents[2]
+    async with told(body) as (port, _):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "bot.ops.probe"),
+            cwd=root,
+            env=os.environ | {"HEALTH_ADDRESS": f"127.0.0.1:{port}"},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        output, _ = await asyncio.wait_for(process.communicate(), 30)
+    assert (process.returncode, json.loads(output)["checks"]["gateway"]["shards"]) == (0, 2)
 
 
 # The setting

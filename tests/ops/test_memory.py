@@ -1,6 +1,7 @@
 """Memory that was freed goes back to the system, also where what is still used lies behind it."""
 
 import asyncio
+import ctypes
 import mmap
 import os
 import subprocess
@@ -75,3 +76,15 @@ async def test_it_is_done_again_and_again_until_the_end() -> None:
         async with asyncio.timeout(10):
             await thrice.wait()
     assert not [task for task in asyncio.all_tasks() if task.get_name() == "giving memory back"]
+
+
+async def test_where_the_c_library_has_no_such_function_nothing_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    before = asyncio.all_tasks()
+    async with giving_back():
+        assert asyncio.all_tasks() == before
+
+
+def test_no_other_system_than_linux_is_asked_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert system_trim() is None

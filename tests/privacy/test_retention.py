@@ -5,7 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -14,8 +14,10 @@ from bot.answers import keeping as answers
 from bot.answers.question import Asker, Place, Question
 from bot.credits.policy import BLOCKED
 from bot.guilds import Target, change_settings
+from bot.pictures.service import Pictures
 from bot.privacy import departures, export
 from bot.privacy.retention import Limits, days_kept
+from bot.privacy.service import Privacy
 from bot.privacy.values import BATCH
 from bot.storage.database import Database, Tx
 from tests.privacy.archive import CHANNEL, DANA, MARKER, NOAM, SERVER, Archive
@@ -32,6 +34,17 @@ async def leave(archive: Archive, guild_id: int = SERVER) -> None:
     await archive.database.write(lambda tx: departures.note(tx, guild_id, at_us=at_us))
 
 
+def privacy_of(archive: Archive, limits: Limits) -> Privacy:
+    return Privacy(
+        database=archive.database,
+        pictures=cast("Pictures", None),  # asked for by erasures alone
+        eraser=archive.eraser,
+        housekeeper=archive.housekeeper,
+        limits=limits,
+        now=archive.now,
+    )
+
+
 @pytest.mark.parametrize(
     ("chosen", "operator", "kept"),
     [(None, 180, 180), (None, 0, None), (30, 180, 30), (400, 180, 180), (400, 0, 400)],
@@ -40,6 +53,26 @@ def test_a_server_chooses_less_than_the_operator_and_never_more(
     chosen: int | None, operator: int, kept: int | None
 ) -> None:
     assert days_kept(chosen, operator) == kept
+
+
+@pytest.mark.parametrize(
+    ("limits", "chosen", "falling"),
+    [
+        (Limits(memory=0, orders=0, grace=30), 30, 2),
+        (Limits(memory=0, orders=0, grace=30), None, 0),
+        (Limits(memory=30, orders=0, grace=30), None, 1),
+        (Limits(memory=0, orders=30, grace=30), None, 1),
+    ],
+)
+async def test_a_server_hears_how_much_its_choice_takes_away_and_what_is_kept_for_ever_never_falls(
+    archive: Archive, limits: Limits, chosen: int | None, falling: int
+) -> None:
+    await archive.turn()
+    await archive.order()
+    archive.later(days=31)
+    await archive.turn()
+    assert await privacy_of(archive, limits).falls_under(SERVER, chosen) == falling
+    assert await privacy_of(archive, limits).falls_under(OTHER, chosen) == 0
 
 
 async def test_what_is_older_than_the_days_goes_and_what_is_younger_stays(archive: Archive) -> None:

@@ -19,6 +19,7 @@ from bot.storage.backup import back_up, restore
 from bot.storage.database import Database, Tx
 from bot.storage.errors import DatabaseInUse, SchemaRefused, StorageFailed
 from bot.storage.migrate import MIGRATIONS, read_migrations
+from tests.measuring import coverages_variables
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 12, 31, 12, 0, 5, tzinfo=UTC)
@@ -216,6 +217,29 @@ def test_a_restored_database_is_the_one_that_was_backed_up_and_the_other_is_kept
     assert names(path) == ["a", "c"]
 
 
+def contradict(path: Path) -> None:
+    """What a fault of the disk may leave: every page can be read, and an index is not that of its table."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for table in ("full", "bare"):
+            connection.execute(f"CREATE TABLE {table} (word TEXT)")
+            connection.execute(f"CREATE INDEX {table}_words ON {table} (word)")
+        connection.execute("INSERT INTO full VALUES ('here')")
+        pages = dict(connection.execute("SELECT name, rootpage FROM sqlite_master WHERE name LIKE '%_words'"))
+        connection.execute("PRAGMA writable_schema = ON")
+        for mine, other in (("full_words", "bare_words"), ("bare_words", "full_words")):
+            connection.execute("UPDATE sqlite_master SET rootpage = ? WHERE name = ?", (pages[other], mine))
+
+
+def test_a_backup_that_contradicts_itself_is_not_restored(path: Path, file: Path):
+    filled(path, "a")
+    back_up(path, file)
+    contradict(file)
+    before = path.read_bytes()
+    with pytest.raises(StorageFailed, match=r"monday\.db is damaged: .* index (full|bare)_words"):
+        restore(file, path, now=NOW)
+    assert path.read_bytes() == before
+
+
 def test_a_killed_processs_last_words_are_kept_too_and_do_not_get_into_the_restored_one(path: Path, file: Path):
     filled(path, "a")
     back_up(path, file)
@@ -310,7 +334,7 @@ class Ran:
 def run(path: Path, *arguments: str) -> Ran:
     done = subprocess.run(
         (sys.executable, "-m", "bot", *arguments),
-        env={"DATABASE_URL": f"sqlite:///{path}", "PYTHONPATH": str(ROOT)},
+        env={"DATABASE_URL": f"sqlite:///{path}", "PYTHONPATH": str(ROOT), **coverages_variables()},
         cwd=path.parent,
         capture_output=True,
         text=True,
@@ -330,6 +354,16 @@ def test_the_commands_say_what_they_did_and_need_neither_token_nor_key(path: Pat
     assert (restored.code, restored.err) == (0, "")
     assert first.startswith(f"{file} is restored to {path}: schema {SCHEMA}, ")
     assert second.startswith(f"the database of before is {path}.before-restore-")
+
+
+def test_where_no_database_was_before_none_is_kept(path: Path, file: Path):
+    filled(path, "a")
+    back_up(path, file)
+    new = path.with_name("new.db")
+    restored = run(new, "restore", str(file))
+    size = f"{new.stat().st_size:,}"
+    assert restored == Ran(0, f"{file} is restored to {new}: schema {SCHEMA}, {size} bytes, checked\n", "")
+    assert names(new) == ["a"]
 
 
 def test_what_cannot_be_done_is_one_sentence(path: Path, file: Path):

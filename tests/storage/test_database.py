@@ -6,7 +6,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -407,6 +407,15 @@ async def test_a_reader_that_takes_too_long_is_busy_and_the_next_one_reads(datab
     assert await facts(database) == (1000, 0, 0)
 
 
+async def test_a_deadline_of_the_readers_own_is_not_the_databases(database: Database) -> None:
+    async def impatient(tx: Tx) -> None:
+        raise TimeoutError("its own")
+
+    with pytest.raises(TimeoutError, match="its own"):
+        await database.read(impatient)
+    assert await facts(database) == (1000, 0, 0)
+
+
 async def test_readers_cancelled_at_any_step_leave_no_transaction_behind(database: Database) -> None:
     for steps in range(30):
         reader = asyncio.create_task(facts(database))
@@ -598,6 +607,13 @@ async def test_commits_are_flushed_and_references_held(database: Database) -> No
         return tuple(row[0] for row in rows if row is not None)
 
     assert await database.write(settings_of) == ("wal", 2, 1)
+
+
+async def test_a_place_where_sqlite_keeps_no_journal_is_refused() -> None:
+    """Memory is one; a network's file system is another."""
+    async with AsyncExitStack() as stack:
+        with pytest.raises(StorageFailed, match="use a local disk"):
+            await database_module._connect(stack, Path(":memory:"))
 
 
 async def test_the_file_is_its_owners_alone(database: Database, url: str) -> None:
