@@ -167,3 +167,19 @@ def almost_all(house: House) -> HoldRequest:
         fixed_nano=NanoDollars(9_000_000),
         at=datetime.now(UTC),
     )
+
+
+async def test_an_operator_whom_discord_does_not_find_for_long_is_given_up_and_hears_the_next_notice(
+    empty_house: House, operator: Person, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = empty_house
+    fault = house.discord.faults.add(Fault(method="GET", template="/users/{user_id}", times=3, status=400))
+    async with house.running(BOT_MONTHLY_CEILING_USD=CEILING, OPERATOR_USER_ID=str(operator.user.id)) as bot:
+        monkeypatch.setattr(bot.extensions["cogs.operator"], "PAUSES_S", (0.0, 0.0))
+        await use(house, NEARLY)
+        await use(house, REST)
+        await house.discord.wait_until(lambda: fault.hits == 3)
+        await said_instead(house)
+        await house.discord.wait_until(lambda: len(letters(house, operator)) == 1)
+    assert letters(house, operator)[0].startswith("🛑"), "the notice before it was given up"
+    assert caplog.text.count("the operator could not be told: HTTPException") == 3

@@ -4,7 +4,9 @@ import asyncio
 import logging
 import re
 import sqlite3
+from typing import Any
 
+import discord
 import pytest
 
 import bot.app
@@ -429,3 +431,28 @@ async def test_a_discord_that_cannot_be_left_keeps_nothing_else_open(
     assert "Discord was not left properly" in caplog.text
     async with open_services(settings):
         pass  # the database was closed, or it would be in use
+
+
+async def heard(house: House, bot: Bot) -> tuple[Any, discord.Message]:
+    """The cog that answers messages, and one that it heard."""
+    hearing = asyncio.create_task(bot.wait_for("message", timeout=30))
+    await asyncio.sleep(0)  # it listens from its first step on
+    question = await house.dana.say(house.channel, f"<@{house.discord.world.bot.id}>")
+    message = await hearing
+    await house.discord.wait_until(lambda: any(m.reply_to is question for m in house.channel.messages.values()))
+    return bot.get_cog("Ask"), message
+
+
+async def test_a_message_that_comes_while_the_bot_ends_is_left_and_one_that_finds_discords_door_shut_is_not(
+    empty_house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with empty_house.running() as bot:
+        cog, message = await heard(empty_house, bot)
+        await bot.http.close()  # it is not the bot that ends
+        with pytest.raises(RuntimeError, match="Session is closed"):
+            await cog._say(message, "Words.")
+        assert "while the bot was ending" not in caplog.text
+    with caplog.at_level(logging.INFO):
+        await cog._say(message, "Words.")
+    assert "a message came while the bot was ending" in caplog.text
+    assert "Words." not in [m.content for m in empty_house.channel.messages.values()]
