@@ -10,7 +10,6 @@ from bot.app import open_bot
 from bot.credits.values import HoldRequest
 from bot.money import NanoDollars
 from bot.settings import Settings
-from cogs import operator as telling
 from sandbox.discord.faults import Fault
 from sandbox.discord.people import Person
 from sandbox.discord.places import Channel
@@ -112,9 +111,9 @@ async def test_a_direct_message_that_is_lost_on_the_way_is_sent_again(
     empty_house: House, operator: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house = empty_house
-    monkeypatch.setattr(telling, "PAUSES_S", (0.01,) * 3)
     fault = house.discord.faults.add(Fault(method="POST", template="/users/@me/channels", times=1, drop=True))
-    async with house.running(BOT_MONTHLY_CEILING_USD=CEILING, OPERATOR_USER_ID=str(operator.user.id)):
+    async with house.running(BOT_MONTHLY_CEILING_USD=CEILING, OPERATOR_USER_ID=str(operator.user.id)) as bot:
+        monkeypatch.setattr(bot.extensions["cogs.operator"], "PAUSES_S", (0.01,) * 3)
         await use(house, NEARLY)
         await use(house, REST)
         await house.discord.wait_until(lambda: len(letters(house, operator)) == 1)
