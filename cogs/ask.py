@@ -171,7 +171,6 @@ class Ask(commands.Cog):
         app_commands.describe(file=f"A text or source file to read, up to {limit}")(self.ask)
         self._menu = app_commands.ContextMenu(name="Ask about this", callback=self.ask_about)
         self._complained: dict[tuple[int, int], float] = {}
-        self._recovering: asyncio.Task[None] | None = None
 
     async def cog_load(self) -> None:
         self.bot.tree.add_command(self._menu)
@@ -181,8 +180,7 @@ class Ask(commands.Cog):
     async def cog_unload(self) -> None:
         self.bot.tree.remove_command(self._menu.name, type=self._menu.type)
         self.bot.remove_dynamic_items(AnswerButton)
-        if self._recovering is not None:
-            self._recovering.cancel()
+        self._recovering.cancel()
 
     async def _recover(self) -> None:
         """Bring to their end the answers that an earlier process left, or that Discord was out of reach for."""

@@ -205,15 +205,17 @@ class Doctor(commands.Cog):
 
     def _gateway(self, interaction: Interaction) -> list[Finding]:
         shard = self.bot.get_shard(interaction.guild.shard_id) if interaction.guild is not None else None
-        latency_s = shard.latency if shard is not None else self.bot.latency
-        if not math.isfinite(latency_s):
-            return [
-                Finding(check="gateway", level="note", what="I have been connected to Discord for some seconds only.")
-            ]
-        what = f"Discord and I reach each other in {latency_s * 1000:,.0f} ms."
-        if latency_s <= LATENCY_GOOD_S:
-            return [Finding(check="gateway", level="ok", what=what)]
-        return [Finding(check="gateway", level="warning", what=what, cure=f"My answers may come late. {OPERATOR}")]
+        return [latency_finding(shard.latency if shard is not None else self.bot.latency)]
+
+
+def latency_finding(latency_s: float) -> Finding:
+    """What the way to Discord and back says; it is not finite before Discord's first answer to a heartbeat."""
+    if not math.isfinite(latency_s):
+        return Finding(check="gateway", level="note", what="I have been connected to Discord for some seconds only.")
+    what = f"Discord and I reach each other in {latency_s * 1000:,.0f} ms."
+    if latency_s <= LATENCY_GOOD_S:
+        return Finding(check="gateway", level="ok", what=what)
+    return Finding(check="gateway", level="warning", what=what, cure=f"My answers may come late. {OPERATOR}")
 
 
 async def _permissions(interaction: Interaction) -> Sequence[Finding]:

@@ -99,13 +99,14 @@ def overview(memory: Memory, turns: Sequence[Turn], *, held: int, sent: Window[T
         return "\n".join([*head, "Nothing is remembered yet."])
     head.append(f"{counted(held)} remembered; {_going(len(sent.turns), held)} with the next question:")
     head.append(f"{meter(sent.tokens, limit_tokens)} {sent.tokens:,} of {limit_tokens:,} tokens")
-    for shown in range(min(SHOWN_TURNS, len(turns)), -1, -1):
+
+    def text(shown: int) -> str:
         older = held - shown
         tail = [f"-# {older:,} older; `/history export` has them all"] if older else []
-        text = "\n".join([*head, *map(listed, turns[len(turns) - shown :]), *tail])
-        if utf16_length(text) <= CONTENT_LIMIT:
-            return text
-    return "\n".join(head)
+        return "\n".join([*head, *map(listed, turns[len(turns) - shown :]), *tail])
+
+    counts = range(min(SHOWN_TURNS, len(turns)), -1, -1)  # without any turn it fits
+    return next(fitting for fitting in map(text, counts) if utf16_length(fitting) <= CONTENT_LIMIT)
 
 
 def _going(sent: int, held: int) -> str:
@@ -300,20 +301,20 @@ class HistoryCog(commands.GroupCog, group_name="history", group_description="Wha
 
 
 class Confirm(discord.ui.View):
-    """Asks once more before something is forgotten for good."""
+    """Asks once more before something is forgotten for good. `message` is the question, set once it is sent."""
+
+    message: discord.WebhookMessage
 
     def __init__(self, cog: HistoryCog, key: MemoryKey, asker_id: int | None) -> None:
         super().__init__(timeout=CONFIRM_S)
         self._cog = cog
         self._key = key
         self._asker_id = asker_id
-        self.message: discord.WebhookMessage | None = None
 
     async def on_timeout(self) -> None:
         """No button is left that does nothing."""
-        if self.message is not None:
-            with contextlib.suppress(discord.HTTPException):  # dismissed, or the 15 minutes are over
-                await self.message.edit(content="Kept: nobody confirmed it in time.", view=None)
+        with contextlib.suppress(discord.HTTPException):  # dismissed, or the 15 minutes are over
+            await self.message.edit(content="Kept: nobody confirmed it in time.", view=None)
 
     @discord.ui.button(label="Forget", style=discord.ButtonStyle.danger, emoji="🗑️")
     async def forget(self, interaction: Interaction, _: discord.ui.Button["Confirm"]) -> None:

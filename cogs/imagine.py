@@ -134,7 +134,6 @@ class KeptOrders(commands.Cog):
 
     def __init__(self, bot: Bot) -> None:
         self.bot = bot
-        self._resuming: asyncio.Task[None] | None = None
 
     async def cog_load(self) -> None:
         self.bot.add_dynamic_items(PictureButton, ShapeSelect)
@@ -142,8 +141,7 @@ class KeptOrders(commands.Cog):
 
     async def cog_unload(self) -> None:
         self.bot.remove_dynamic_items(PictureButton, ShapeSelect)
-        if self._resuming is not None:
-            self._resuming.cancel()
+        self._resuming.cancel()
 
     async def _resume(self) -> None:
         """Take up, once, the orders that an earlier process left, and from then on the new ones.

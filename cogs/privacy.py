@@ -149,7 +149,6 @@ class PrivacyCog(commands.GroupCog, group_name="privacy", group_description="Wha
         self.bot = bot
         self.privacy = bot.services.privacy
         self._unsure = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
 
     async def cog_load(self) -> None:
         self.bot.add_dynamic_items(EraseButton)
@@ -157,8 +156,7 @@ class PrivacyCog(commands.GroupCog, group_name="privacy", group_description="Wha
 
     async def cog_unload(self) -> None:
         self.bot.remove_dynamic_items(EraseButton)
-        if self._task is not None:
-            self._task.cancel()
+        self._task.cancel()
 
     @app_commands.command(description="What is kept about you, how long, and who can see it")
     async def show(self, interaction: Interaction) -> None:

@@ -85,16 +85,13 @@ def _model_not_allowed(error: errors.ModelNotAllowed) -> str:
 
 
 def _amount_wrong(error: errors.AmountWrong) -> str:
-    typed = _typed(error.text)
-    match error.problem:
-        case "unreadable":
-            return f"⚠️ {typed} is not an amount that I can read. Please write credits like `100`, `1,000` or `0.5`."
-        case "not positive":
-            return f"⚠️ {typed} is not more than nothing. Please write an amount of credits above zero."
-        case "too fine":
-            return f"⚠️ {typed} is finer than I can count: the smallest step is {error.finest} credits."
-        case "too large":
-            return f"⚠️ {typed} is more than I can give: at most {error.largest} credits."
+    wrong: dict[errors.AmountProblem, str] = {
+        "unreadable": "is not an amount that I can read. Please write credits like `100`, `1,000` or `0.5`.",
+        "not positive": "is not more than nothing. Please write an amount of credits above zero.",
+        "too fine": f"is finer than I can count: the smallest step is {error.finest} credits.",
+        "too large": f"is more than I can give: at most {error.largest} credits.",
+    }
+    return f"⚠️ {_typed(error.text)} {wrong[error.problem]}"
 
 
 def _unknown_zone(error: errors.UnknownTimeZone) -> str:
@@ -110,15 +107,13 @@ _DEFAULT_COMMANDS: Final[dict[errors.PromptKind, str]] = {
 
 
 def _word_list_refused(error: errors.WordListRefused) -> str:
-    match error.problem:
-        case "too many":
-            return f"⚠️ That is more than a list can have: at most {error.limit} words. Nothing was changed."
-        case "too long":
-            return (
-                f"⚠️ {_typed(error.word)} is too long for a word: at most {error.limit} characters. Nothing was changed."
-            )
-        case "unreadable":
-            return f"⚠️ {_typed(error.word)} has no letter or digit that I could look for. Nothing was changed."
+    word = _typed(error.word)
+    wrong: dict[errors.WordListProblem, str] = {
+        "too many": f"That is more than a list can have: at most {error.limit} words.",
+        "too long": f"{word} is too long for a word: at most {error.limit} characters.",
+        "unreadable": f"{word} has no letter or digit that I could look for.",
+    }
+    return f"⚠️ {wrong[error.problem]} Nothing was changed."
 
 
 def _default_left_out(error: errors.DefaultLeftOut) -> str:

@@ -322,3 +322,39 @@ def test_the_first_hours_of_a_month_count_as_a_day(now: datetime, per_day: int):
 def test_a_name_is_plain_text(say: Callable[[str], str]):
     assert r"\*\*bold\*\*" in say("**bold**")
     assert "@everyone" not in say("@everyone")
+
+
+def test_what_does_not_fit_is_left_out_from_the_end_in_whole_lines():
+    spent = [
+        ModelSpent(
+            kind="chat",
+            model=f"{number}-{'m' * 200}",
+            requests=2,
+            estimated=0,
+            user_nano=NanoDollars(CREDIT),
+            provider_nano=NanoDollars(CREDIT),
+            prompt_tokens=1,
+            completion_tokens=1,
+            images=0,
+        )
+        for number in range(6)
+    ]
+    members = [MemberSpent(user_id=10**18 + n, requests=2, user_nano=NanoDollars(CREDIT)) for n in range(10)]
+    usage = ServerUsage(
+        name="Makers",
+        period="week",
+        now=NOW,
+        models=spent,
+        members=members,
+        trend=Trend(days=7, before_nano=NanoDollars(0), now_nano=NanoDollars(0)),
+        month=month(0),
+        ceiling_nano=None,
+        recent=(),
+    )
+    text = server_text(usage, UNIT)
+    assert CONTENT_LIMIT - 60 < length(text) <= CONTENT_LIMIT
+    lines = text.splitlines()
+    ranks = [line for line in lines if line.endswith("(16 %), 2 requests")]
+    assert 0 < len(ranks) < 10
+    assert lines[-len(ranks) :] == ranks
+    assert ranks[-1].startswith(f"{len(ranks)}. <@{10**18 + len(ranks) - 1}>")

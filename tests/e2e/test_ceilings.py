@@ -10,7 +10,6 @@ from bot.app import open_bot
 from bot.credits.values import HoldRequest
 from bot.money import NanoDollars
 from bot.settings import Settings
-from cogs import operator as telling
 from sandbox.discord.faults import Fault
 from sandbox.discord.people import Person
 from sandbox.discord.places import Channel
@@ -112,9 +111,9 @@ async def test_a_direct_message_that_is_lost_on_the_way_is_sent_again(
     empty_house: House, operator: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house = empty_house
-    monkeypatch.setattr(telling, "PAUSES_S", (0.01,) * 3)
     fault = house.discord.faults.add(Fault(method="POST", template="/users/@me/channels", times=1, drop=True))
-    async with house.running(BOT_MONTHLY_CEILING_USD=CEILING, OPERATOR_USER_ID=str(operator.user.id)):
+    async with house.running(BOT_MONTHLY_CEILING_USD=CEILING, OPERATOR_USER_ID=str(operator.user.id)) as bot:
+        monkeypatch.setattr(bot.extensions["cogs.operator"], "PAUSES_S", (0.01,) * 3)
         await use(house, NEARLY)
         await use(house, REST)
         await house.discord.wait_until(lambda: len(letters(house, operator)) == 1)
@@ -167,3 +166,19 @@ def almost_all(house: House) -> HoldRequest:
         fixed_nano=NanoDollars(9_000_000),
         at=datetime.now(UTC),
     )
+
+
+async def test_an_operator_whom_discord_does_not_find_for_long_is_given_up_and_hears_the_next_notice(
+    empty_house: House, operator: Person, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = empty_house
+    fault = house.discord.faults.add(Fault(method="GET", template="/users/{user_id}", times=3, status=400))
+    async with house.running(BOT_MONTHLY_CEILING_USD=CEILING, OPERATOR_USER_ID=str(operator.user.id)) as bot:
+        monkeypatch.setattr(bot.extensions["cogs.operator"], "PAUSES_S", (0.0, 0.0))
+        await use(house, NEARLY)
+        await use(house, REST)
+        await house.discord.wait_until(lambda: fault.hits == 3)
+        await said_instead(house)
+        await house.discord.wait_until(lambda: len(letters(house, operator)) == 1)
+    assert letters(house, operator)[0].startswith("🛑"), "the notice before it was given up"
+    assert caplog.text.count("the operator could not be told: HTTPException") == 3

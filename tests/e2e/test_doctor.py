@@ -1,5 +1,6 @@
 """`/doctor`: what an admin reads about this channel and server, and that it is theirs alone."""
 
+import math
 from datetime import UTC, datetime
 
 import pytest
@@ -8,6 +9,7 @@ from bot.credits.policy import BLOCKED
 from bot.delivery.limits import CREATE, Route
 from bot.delivery.messages import Urgency
 from bot.guilds import SERVER_DEFAULT, Decision
+from cogs.doctor import LATENCY_GOOD_S, latency_finding
 from sandbox.discord.people import ClientRefused
 from sandbox.discord.permissions import Permission
 from sandbox.discord.places import Channel
@@ -196,3 +198,38 @@ async def test_where_it_was_only_brought_along_it_says_so(house: House) -> None:
     assert "ℹ️ I am not a member of this server: you brought me along." in text
     assert "✅ The AI service answers" in text
     assert "every permission" not in text
+
+
+async def test_who_brought_it_along_where_files_are_not_allowed_is_told(house: House) -> None:
+    traveller = house.discord.person(house.discord.world.add_user("Mira", has_installed_app=True))
+    guild = house.discord.world.add_guild("Elsewhere", bot_present=False, owner=house.admin.user)
+    guild.join(traveller.user)
+    talk = guild.add_text_channel("talk")
+    assert "attach files" not in (await ended(house, await traveller.slash(talk, "doctor", tampered=True))).content
+    talk.set_overwrite(guild.roles[guild.id], deny=Permission.ATTACH_FILES)
+    text = (await ended(house, await traveller.slash(talk, "doctor", tampered=True))).content
+    assert "⚠️ I may not attach files here, so long answers cannot come as a file." in text
+
+
+async def test_it_works_in_servers_only(house: House) -> None:
+    dm = house.discord.world.dm(house.admin.user)
+    assert not house.admin.offers(dm, "doctor")
+    assert await told_despite(house, "doctor", house.admin, dm) == "⚠️ That works in servers only."
+
+
+@pytest.mark.parametrize(
+    ("latency_s", "level", "words"),
+    [
+        (math.inf, "note", "I have been connected to Discord for some seconds only."),
+        (math.nan, "note", "I have been connected to Discord for some seconds only."),
+        (0.04, "ok", "Discord and I reach each other in 40 ms."),
+        (LATENCY_GOOD_S, "ok", f"Discord and I reach each other in {LATENCY_GOOD_S * 1_000:,.0f} ms."),
+        (2.5, "warning", "Discord and I reach each other in 2,500 ms."),
+    ],
+)
+def test_a_slow_way_to_discord_is_a_warning_and_an_unknown_one_is_none(
+    latency_s: float, level: str, words: str
+) -> None:
+    finding = latency_finding(latency_s)
+    assert (finding.level, finding.what) == (level, words)
+    assert ("My answers may come late" in (finding.cure or "")) == (level == "warning")

@@ -4,7 +4,9 @@ import asyncio
 import logging
 import re
 import sqlite3
+from typing import Any
 
+import discord
 import pytest
 
 import bot.app
@@ -12,10 +14,12 @@ from bot.answers.conversing import Conversation
 from bot.answers.history import MemoryKey
 from bot.app import open_bot, open_services
 from bot.client import Bot
+from bot.errors import PromptEmpty
 from bot.settings import Settings
 from sandbox.discord.cdn import Upload
+from sandbox.discord.commands import CommandType
 from sandbox.discord.faults import Fault
-from sandbox.discord.messages import Interaction, Message
+from sandbox.discord.messages import Interaction, InteractionType, Message
 from sandbox.discord.permissions import Permission
 from sandbox.minitoolai.script import Script
 from tests.e2e.conversing import ask, told, turned_down, turns
@@ -429,3 +433,50 @@ async def test_a_discord_that_cannot_be_left_keeps_nothing_else_open(
     assert "Discord was not left properly" in caplog.text
     async with open_services(settings):
         pass  # the database was closed, or it would be in use
+
+
+async def heard(house: House, bot: Bot) -> tuple[Any, discord.Message]:
+    """The cog that answers messages, and one that it heard."""
+    hearing = asyncio.create_task(bot.wait_for("message", timeout=30))
+    await asyncio.sleep(0)  # it listens from its first step on
+    question = await house.dana.say(house.channel, f"<@{house.discord.world.bot.id}>")
+    message = await hearing
+    await house.discord.wait_until(lambda: any(m.reply_to is question for m in house.channel.messages.values()))
+    return bot.get_cog("Ask"), message
+
+
+async def test_a_message_that_comes_while_the_bot_ends_is_left_and_one_that_finds_discords_door_shut_is_not(
+    empty_house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with empty_house.running() as bot:
+        cog, message = await heard(empty_house, bot)
+        await bot.http.close()  # it is not the bot that ends
+        with pytest.raises(RuntimeError, match="Session is closed"):
+            await cog._say(message, "Words.")
+        assert "while the bot was ending" not in caplog.text
+    with caplog.at_level(logging.INFO):
+        await cog._say(message, "Words.")
+    assert "a message came while the bot was ending" in caplog.text
+    assert "Words." not in [m.content for m in empty_house.channel.messages.values()]
+
+
+async def test_an_error_that_finds_discords_door_shut_is_raised_as_long_as_the_bot_does_not_end(
+    empty_house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with empty_house.running() as bot:
+        hearing = asyncio.create_task(bot.wait_for("interaction", timeout=30))
+        await asyncio.sleep(0)  # it listens from its first step on
+        await told(empty_house, await empty_house.dana.slash(empty_house.channel, "help"))
+        interaction = await hearing
+        await bot.http.close()  # it is not the bot that ends
+        with pytest.raises(RuntimeError, match="Session is closed"):
+            await bot.report(interaction, PromptEmpty())
+        assert "could not be shown" not in caplog.text
+
+
+async def test_a_subcommand_that_comes_without_a_list_of_options_is_answered(house: House) -> None:
+    known = house.discord.world.commands.find("history", CommandType.CHAT_INPUT, None)
+    assert known is not None
+    data = {"id": known["id"], "name": "history", "type": 1, "options": [{"name": "show", "type": 1}]}
+    interaction = house.discord.world.create_interaction(InteractionType.COMMAND, house.dana.user, house.channel, data)
+    assert (await told(house, interaction)).content.endswith("Nothing is remembered yet.")

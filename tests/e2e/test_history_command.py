@@ -1,10 +1,15 @@
 """`/history`: what is remembered, who may forget it, and who decides how it is kept."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
-from bot.answers.history import MemoryKey
+from bot.answers.history import Asked, MemoryKey, Turn
+from bot.answers.question import Asker, AttachmentRef, Place
+from bot.answers.window import Window
+from bot.money import NanoDollars
+from cogs.history import Memory, as_markdown, listed, overview
 from sandbox.discord.cdn import Upload
 from sandbox.discord.messages import Message
 from sandbox.discord.people import Person
@@ -213,3 +218,71 @@ async def test_a_memory_that_is_too_large_to_hold_is_not_read_for_an_export(
         "That memory is 0.2 MB, more than Discord lets me upload"
     )
     assert read == []
+
+
+async def test_a_memory_that_discord_would_not_take_as_a_file_is_not_sent(house: House) -> None:
+    await ask(house, "Tell me all", answer="word " * 100)
+    house.guild.upload_limit_bytes = 500
+    message = await command(house, "export")
+    assert message.content == (
+        "That memory is 0.0 MB, more than Discord lets me upload here. A moderator can `/history clear` it."
+    )
+    assert message.attachments == []
+    house.guild.upload_limit_bytes = 1_000
+    assert "word word" in exported(await command(house, "export"))
+
+
+PLACE = Place(channel_id=5, guild_id=7)
+SHARED = Memory(place=PLACE, mode="shared", key=MemoryKey.shared(5))
+PICTURE = AttachmentRef(id=1, name="map.png", url="https://cdn.example/map.png", size_bytes=3)
+
+
+def turn(asked: Asked, *, complete: bool = True) -> Turn:
+    """One that was asked and answered at noon."""
+    return Turn(
+        question_id=1,
+        key=MemoryKey.shared(5),
+        guild_id=7,
+        asked_at=datetime(2026, 10, 22, 12, tzinfo=UTC),
+        asked=asked,
+        answer="A **desert**.",
+        model="gpt-4o",
+        prompt_tokens=1,
+        completion_tokens=1,
+        cost_nano=NanoDollars(1),
+        finish_reason="stop" if complete else None,
+        complete=complete,
+    )
+
+
+def test_a_turn_is_listed_with_what_came_with_its_question() -> None:
+    asked = Asked(asker=Asker(id=1, name="D_a"), prompt="Where?", images=(PICTURE,) * 2, file_name="a_b_.txt")
+    assert listed(turn(asked)).endswith(r" **D\_a**: Where? (2 🖼️, 📄 a\_b\_.txt)")
+
+
+def test_an_export_for_people_has_what_was_quoted_and_attached_and_says_what_was_cut_off() -> None:
+    dana = Asker(id=1, name="Dana")
+    asked = Asked(asker=dana, prompt="Where?", images=(PICTURE,), file_name="notes.txt", quoted="two\nlines")
+    plainly = turn(Asked(asker=dana, prompt="And then?"))
+    assert as_markdown(SHARED, [turn(asked, complete=False), plainly]) == (
+        "# The shared memory of this channel\n\n"
+        "## Dana, 2026-10-22 12:00 UTC\n\n> two\n> lines\n\nWhere?\n\n*Picture: map.png*\n\n*File: notes.txt*\n\n"
+        "### gpt-4o\n\nA **desert**.\n\n*(not complete)*\n\n"
+        "## Dana, 2026-10-22 12:00 UTC\n\nAnd then?\n\n### gpt-4o\n\nA **desert**.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("sent", "held", "words"),
+    [
+        (0, 3, "3 turns remembered; none goes with the next question:"),
+        (1, 3, "3 turns remembered; the newest goes with the next question:"),
+        (2, 3, "3 turns remembered; the newest 2 go with the next question:"),
+        (3, 3, "3 turns remembered; all go with the next question:"),
+        (1, 1, "1 turn remembered; it goes with the next question:"),
+    ],
+)
+def test_show_says_how_many_turns_go_with_the_next_question(sent: int, held: int, words: str) -> None:
+    turns_held = [turn(Asked(asker=Asker(id=1, name="Dana"), prompt="Where?"))] * held
+    window = Window(turns=tuple(turns_held[held - sent :]), tokens=10 * sent, dropped=held - sent)
+    assert overview(SHARED, turns_held, held=held, sent=window, limit_tokens=100).splitlines()[1] == words

@@ -362,3 +362,16 @@ async def test_freed_memory_goes_back_to_the_system_as_long_as_the_bot_runs(empt
     async with empty_house.running():
         assert is_done()
     assert not is_done()
+
+
+async def test_a_lost_connection_that_discord_py_tells_of_twice_is_counted_once(empty_house: House, port: int) -> None:
+    async with empty_house.running(HEALTH_ADDRESS=f"127.0.0.1:{port}") as bot:
+        await until_ready(port)
+        await bot.on_shard_disconnect(0)
+        await bot.on_shard_disconnect(0)
+        assert not bot.gateway()[0].up
+        await bot.on_shard_resumed(0)
+        assert bot.gateway()[0].up
+        found = await numbers(port)
+    assert found["gateway_events_total{event=lost}"] == 1
+    assert found["gateway_events_total{event=resumed}"] == 1

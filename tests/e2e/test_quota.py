@@ -8,11 +8,15 @@ import pytest
 from bot.credits.policy import BLOCKED, Allowance
 from bot.guilds import SERVER_DEFAULT, Decision, Target
 from bot.money import AMOUNT_LIMIT, NanoDollars
+from cogs import decisions
+from sandbox.discord.faults import Fault, Hold
 from sandbox.discord.people import ClientRefused
 from sandbox.discord.permissions import Permission
+from sandbox.discord.places import Channel
 from tests.e2e.deciding import CREDIT, KEYS, ended, is_posted, services, spend, told, told_despite
 from tests.e2e.house import House, labels
 
+NOTHING_TO_REMOVE = "⚠️ There is nothing to remove: no allowance is set for that target itself."
 WEEKLY = Allowance.of(NanoDollars(100 * CREDIT), "week")
 COMMANDS: dict[str, dict[str, object]] = {
     "quota set": {"credits": "5", "period": "day"},
@@ -372,3 +376,77 @@ async def test_a_post_that_fails_is_told_and_the_change_stands(house: House) -> 
     interaction = await house.admin.slash(house.channel, "quota unlimited", target=house.noam.user)
     await house.discord.wait_until(lambda: bool(interaction.followups))
     assert "could not be posted" in interaction.followups[-1].content
+
+
+async def test_a_log_channel_that_is_gone_is_named_as_that(house: House) -> None:
+    log = await logging_channel(house)
+    gone = Fault(method="POST", template="/channels/…/messages", error_code=10_003, status=404)
+    house.discord.faults.add(gone)
+    text = await warned(house, "quota block", target=house.dana.user)
+    assert f"could not be posted in {log.mention}: that channel is gone; choose another with `/settings log-ch" in text
+    assert await is_set(house) == {Target.member(house.dana.user.id): "none"}
+
+
+async def test_a_post_that_discord_does_not_take_in_time_holds_nobody_up(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = await logging_channel(house)
+    monkeypatch.setattr(decisions, "POST_S", 0.05)
+    hold = house.discord.faults.hold(Hold(method="POST", template="/channels/…/messages"))
+    text = await warned(house, "quota block", target=house.dana.user)
+    assert f"could not be posted in {log.mention}: Discord does not take it just now. It stands all the same." in text
+    assert await is_set(house) == {Target.member(house.dana.user.id): "none"}
+    hold.let_go()
+
+
+async def logging_channel(house: House) -> Channel:
+    """A new one, in which changes are posted."""
+    log = house.guild.add_text_channel("log")
+    await told(house, "settings log-channel", channel=log)
+    await is_posted(house, log, "log channel")
+    return log
+
+
+async def warned(house: House, command: str, **options: object) -> str:
+    """What follows the answer to the admin's command."""
+    interaction = await house.admin.slash(house.channel, command, **options)
+    await house.discord.wait_until(lambda: bool(interaction.followups))
+    return interaction.followups[-1].content
+
+
+async def test_everyone_is_no_role_whose_allowance_could_be_removed(house: House) -> None:
+    await set_(house, SERVER_DEFAULT, WEEKLY)
+    text = await told(house, "quota remove", target=house.guild.roles[house.guild.id])
+    assert text == "⚠️ For everyone, leave the `target` out: that is the server's default."
+    assert await is_set(house) == {SERVER_DEFAULT: WEEKLY.text}
+
+
+async def test_a_bot_has_no_credits_to_show(house: House) -> None:
+    text = await told(house, "quota show", member=house.discord.world.bot)
+    assert text == "⚠️ Bots get no credits: I answer people only. Please choose a member or a role."
+
+
+async def test_the_list_is_read_to_its_end_and_says_where_it_stops(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert house.bot is not None
+    cog = house.bot.extensions["cogs.quota"]
+    monkeypatch.setattr(cog, "_READ_PAGE", 2)
+    monkeypatch.setattr(cog, "LIST_PAGE", 2)
+    for _ in range(5):
+        await set_(house, Target.member(house.discord.world.new_id()), WEEKLY)
+    assert "Page 1 of 3" in await told(house, "quota list")
+    assert "only" not in await told(house, "quota list")
+    monkeypatch.setattr(cog, "LISTED_LIMIT", 4)
+    assert "Page 1 of 2; the first 4 only" in await told(house, "quota list")
+
+
+async def test_an_altered_client_removes_nothing_that_the_list_does_not_name(house: House) -> None:
+    gone = Target.member(house.discord.world.new_id())
+    await set_(house, gone, WEEKLY)
+    shown = await ended(house, await house.admin.slash(house.channel, "quota list"))
+    for value in ("everyone", "member:0", "role:-1"):
+        chosen = await house.admin.select(shown, [value], tampered=True)
+        said = (await house.discord.wait_until(lambda chosen=chosen: chosen.followups or None))[-1].content
+        assert said == NOTHING_TO_REMOVE
+    assert set(await is_set(house)) == {gone}

@@ -2,12 +2,13 @@
 
 import logging
 
+import discord
 import pytest
 
-from bot.client import EXTENSIONS
+from bot.client import EXTENSIONS, redirect
 from sandbox.discord.faults import Fault
 from tests.e2e.conversing import ask
-from tests.e2e.house import House
+from tests.e2e.house import House, discord_py_restored
 
 TEMPLATE = "/applications/{application_id}/commands"
 
@@ -58,3 +59,11 @@ async def test_a_bot_whose_commands_are_not_taken_starts_and_tries_at_its_next_s
     async with empty_house.running():
         reply = await ask(empty_house, "Hello?", answer="Hello!")
     assert "Hello!" in reply.content
+
+
+async def test_discords_own_address_leaves_its_gateway_as_it_is() -> None:
+    with discord_py_restored():
+        before = discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY
+        await redirect("https://discord.com/api/v10/")
+        assert discord.http.Route.BASE == "https://discord.com/api/v10"
+        assert before == discord.gateway.DiscordWebSocket.DEFAULT_GATEWAY

@@ -349,3 +349,11 @@ async def test_it_works_in_servers_only(house: House) -> None:
     assert not house.admin.offers(dm, "settings")
     text = await told_despite(house, "settings images", house.admin, dm, allowed="off")
     assert text == "⚠️ That works in servers only."
+
+
+async def test_picture_defaults_of_nobodys_choice_are_the_apis_own(house: House) -> None:
+    text = await told(house, "settings picture-defaults")
+    assert text.splitlines() == [
+        "Pictures are drawn with **the API's own** where nobody says how.",
+        "-# Give an option to decide it; `clear` goes back to the API's own.",
+    ]

@@ -228,3 +228,35 @@ async def test_without_a_chart_the_numbers_are_complete(house: House) -> None:
     assert message.attachments == []
     assert "The chart could not be drawn just now; its numbers are complete." in message.content
     assert "gpt-4o-mini" in message.content.partition("```\n")[2]
+
+
+async def test_a_chart_that_is_too_long_as_text_comes_in_a_message_of_its_own(house: House) -> None:
+    for number in range(8):
+        await spend(house, house.dana, 3, model=f"model-{number}-" + "x" * 70)
+        await spend(house, house.noam, 3, model=f"model-{number}-" + "x" * 70)
+    [text, table] = await shown(house, await house.admin.slash(house.channel, "usage", scope="server"), count=2)
+    assert text.content.startswith("### Credits of Makers")
+    assert len(text.attachments) == 1
+    assert labels(text) == ["CSV"]
+    assert "```" not in text.content
+    assert table.content.startswith("```\n")
+    assert table.content.endswith("\n```")
+    assert table.attachments == []
+
+
+async def test_a_file_button_gives_no_other_servers_entries(house: House) -> None:
+    [message] = await shown(house, await house.admin.slash(house.channel, "usage", scope="server"))
+    [button] = message.buttons()
+    button["custom_id"] = f"usage:csv:{house.guild.id + 1}:month"
+    [reply] = await shown(house, await house.admin.click(message, label="CSV"))
+    assert reply.content == "⚠️ Only members who can manage that server may do that."
+    assert reply.attachments == []
+
+
+async def test_entries_that_are_more_than_a_file_holds_are_not_sent_in_part(house: House) -> None:
+    await spend(house, house.dana, 30)
+    [message] = await shown(house, await house.admin.slash(house.channel, "usage", scope="server", period="month"))
+    house.guild.upload_limit_bytes = 200
+    [reply] = await shown(house, await house.admin.click(message, label="CSV"))
+    assert reply.content.startswith("The entries of this month are more than I can put into a file here.")
+    assert reply.attachments == []

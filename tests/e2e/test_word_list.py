@@ -1,6 +1,6 @@
 """A server's own word list: it refuses what is asked and masks what is answered, here and nowhere else."""
 
-from bot.wordlist import MASK
+from bot.wordlist import MASK, WORD_LIMIT
 from sandbox.discord.cdn import Upload
 from sandbox.minitoolai.script import Script
 from tests.e2e.accounting import charged
@@ -64,6 +64,9 @@ async def test_an_emptied_list_blocks_nothing(house: House) -> None:
 
 async def test_a_list_that_cannot_be_kept_changes_nothing(house: House) -> None:
     assert "has no letter or digit that I could look for" in await listed(house, "darn\n!!!")
+    long = "w" * (WORD_LIMIT + 1)
+    said = f"is too long for a word: at most {WORD_LIMIT} characters. Nothing was changed."
+    assert said in await listed(house, f"darn\n{long}")
     assert "at most 300 words" in await listed(house, "\n".join(f"w{n}" for n in range(301)))
     assert "at most 300 words" in await listed(house, "word\n" * 1_000, tampered=True)
     await ask(house, "Oh darn?", answer="Darn.")
