@@ -887,6 +887,12 @@ async def test_a_direct_message_that_arrived_unseen_is_found_before_it_is_repeat
         await shop.until_state(order, "delivered")
         assert await shop.charge(order) == ("finished", IMAGE_NANO, IMAGE_NANO, 1)
     assert (lost.hits, blind.hits) == (5, 3)
+    posts = [
+        one
+        for one in shop.discord.requests
+        if (one.method, one.template) == ("POST", "/channels/{channel_id}/messages")
+    ]
+    assert len(posts) == 5, "found, and not left to a nonce that Discord may have forgotten"
     assert len(shop.dms()) == 1
 
 
@@ -913,7 +919,7 @@ async def test_whoever_cannot_be_asked_what_arrived_is_sent_it_again(shop: Shop)
         shop.api.release_pictures()
         await shop.until_state(order, "uploading")
     shop.discord.faults.clear()
-    refused = shop.discord.faults.add(Fault(method="GET", status=400, error_code=50035))
+    refused = shop.discord.faults.add(Fault(method="GET", times=None, status=400, error_code=50035))
     async with shop.running():
         await shop.delivered(message)
         await shop.until_state(order, "delivered")
@@ -945,7 +951,10 @@ async def test_starting_again_starts_no_order_again(shop: Shop) -> None:
         for _ in range(2):
             await services.pictures.resume(words)
         await shop.said(message, "Drawing your picture.")
-        services.pictures._runner.start(words)
+        runner = services.pictures._runner
+        tasks = set(runner._tasks)
+        runner.start(words)
+        assert runner._tasks == tasks
         shop.api.release_pictures()
         await shop.delivered(message)
         await shop.until_state(order, "delivered")
