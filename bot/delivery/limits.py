@@ -477,13 +477,13 @@ class Limiter:
         """An answer came, or is not to be expected any more."""
         now = self._clock()
         line = permit.bucket
-        if line is not None:
-            if told is not None and told.bucket is not None:
-                line = self._identify(permit.route, line, told.bucket)
-            line.gate.answered(permit, told, now)
-            if told is not None and told.bucket is not None:
-                self._remember(told.bucket, line.gate)
-            line.pump()
+        assert line is not None, "whoever has leave to send has passed a bucket"
+        if told is not None and told.bucket is not None:
+            line = self._identify(permit.route, line, told.bucket)
+        line.gate.answered(permit, told, now)
+        if told is not None and told.bucket is not None:
+            self._remember(told.bucket, line.gate)
+        line.pump()
         for rate in permit.rates:
             rate.gate.landed(permit, now)
             rate.pump()
@@ -506,9 +506,9 @@ class Limiter:
             line = self._global
         elif shared and permit.route.creates_in is not None:
             line = self._creation_line(permit.route.creates_in)
-        if line is not None:
-            line.gate.block(until)
-            line.pump()
+        assert line is not None, "whoever has leave to send has passed a bucket"
+        line.gate.block(until)
+        line.pump()
 
     def refused_in(self, channel_id: int, *, within_s: float) -> int:
         """How many 429s there were for a channel's messages lately, as far as REFUSALS_REMEMBERED goes back.

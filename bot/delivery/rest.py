@@ -284,17 +284,17 @@ class DiscordRest:
     async def _request(self, call: _Call, body: Callable[[], "_Body"] | None = None) -> _Answer:
         """Send until it is answered for good, or the attempts are used up."""
         self._raise_known_refusal(call.route)
-        attempts = ATTEMPTS[call.urgency]
-        for attempt in range(1, attempts + 1):
+        failures = 0
+        while True:
             try:
                 return await self._attempt(call, body)
             except _TryAgain as failed:
-                if attempt == attempts:
+                failures += 1
+                if failures == ATTEMPTS[call.urgency]:
                     raise failed.cause from None
                 if failed.pause:
-                    pause_s = min(BACKOFF_S * 2 ** (attempt - 1), BACKOFF_MOST_S)
+                    pause_s = min(BACKOFF_S * 2 ** (failures - 1), BACKOFF_MOST_S)
                     await self._sleep(pause_s * random.uniform(0.5, 1.0))
-        raise AssertionError("unreachable")
 
     async def _attempt(self, call: _Call, body: Callable[[], "_Body"] | None) -> _Answer:
         loop = asyncio.get_running_loop()

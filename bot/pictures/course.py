@@ -115,8 +115,6 @@ class Course:
 
     def _drawing(self) -> Outgoing:
         price = self._tools.price_in_words(self._stored)
-        if self._uploading:
-            return showing.sending(self._order, price=price, drawn=self._order.count - len(self._missing))
         progress = showing.Progress(
             elapsed_s=asyncio.get_running_loop().time() - self._began,
             expected_s=self._tools.drawer.expected_s(self._order),

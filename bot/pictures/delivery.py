@@ -249,14 +249,14 @@ class Progress:
 
     async def settled(self) -> None:
         """Wait until the edit that was on its way has landed, or is given up."""
-        if self._task is not None:
-            await asyncio.wait({self._task}, timeout=OVERDUE_S)
+        assert self._task is not None, "it was entered"
+        await asyncio.wait({self._task}, timeout=OVERDUE_S)
         await self._end()
 
     async def _end(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+        assert self._task is not None, "it was entered"
+        self._task.cancel()
+        await asyncio.wait({self._task})
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()

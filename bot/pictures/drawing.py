@@ -18,7 +18,7 @@ from bot.errors import (
     ProviderUnreachable,
 )
 from bot.minitoolai.client import MiniToolAI
-from bot.minitoolai.images import Failed, JobRef, Ready, Running
+from bot.minitoolai.images import Failed, JobRef, Ready
 from bot.pictures import orders
 from bot.pictures.estimates import Estimates
 from bot.pictures.journal import Journal
@@ -169,7 +169,7 @@ class Drawer:
                 return url, 0.0
             case Failed():
                 raise PictureFailed("the API ended the job")
-            case Running():
+            case _:
                 return None, 0.0
 
     async def _note_ready(self, order: Order, number: int, url: str, *, took_s: float | None) -> None:

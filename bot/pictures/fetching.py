@@ -190,10 +190,11 @@ class Fetcher:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._session is not None and self._guarded is not None:
-            await self._session.close()
-            await self._guarded.close()
-            self._session = self._guarded = None
+        assert self._session is not None, "it was entered"
+        assert self._guarded is not None, "it was entered"
+        await self._session.close()
+        await self._guarded.close()
+        self._session = self._guarded = None
 
     async def fetch(self, url: str) -> Fetched:
         """The picture at `url`.

@@ -81,16 +81,6 @@ def drawing(order: Order, progress: Progress, *, price: str) -> Outgoing:
     return _message(order, lines, (_button(order, "cancel"),))
 
 
-def sending(order: Order, *, price: str, drawn: int | None = None) -> Outgoing:
-    """Drawn, and on the way to Discord; `drawn` pictures where not all came out. It is too late to cancel."""
-    count = order.count if drawn is None else drawn
-    if order.count == 1:
-        state = "📤 Drawn. Bringing it here…"
-    else:
-        state = f"📤 {count} of {order.count} drawn. Bringing them here…"
-    return _message(order, (state, _set_apart(order, price)), (_button(order, "cancel", disabled=True),))
-
-
 def delivered(
     order: Order,
     *,
@@ -314,11 +304,11 @@ _BUTTONS: Final[dict[Action, tuple[str, str]]] = {
 }
 
 
-def _button(order: Order, action: Action, *, disabled: bool = False) -> Button:
+def _button(order: Order, action: Action) -> Button:
     """A button that names the stored order, so it works for as long as that is kept."""
     label, emoji = _BUTTONS[action]
     style: Literal["danger", "secondary"] = "danger" if action == "cancel" else "secondary"
-    return Button(custom_id=f"picture:{action}:{order.id}", label=label, emoji=emoji, style=style, disabled=disabled)
+    return Button(custom_id=f"picture:{action}:{order.id}", label=label, emoji=emoji, style=style)
 
 
 def _ending_buttons(order: Order, *, has_pictures: bool) -> tuple[Button, ...]:

@@ -19,12 +19,14 @@ from bot.delivery.limits import (
     GLOBAL_LIMIT,
     GROWTH_LIMIT,
     GROWTH_WINDOW_S,
+    LEARNED_AT_MOST,
     SWEEP_EVERY,
     WEBHOOK,
     Bucket,
     Limiter,
     RateHeaders,
     Route,
+    SlidingRate,
 )
 from bot.delivery.messages import Urgency
 from tests.delivery.virtual import FakeBucket, FakeDiscord, run
@@ -530,3 +532,134 @@ def test_a_limit_below_what_is_presumed_is_learned_by_one_request() -> None:
         return set(discord.statuses)
 
     assert run(main()) == {200}
+
+
+def headers(bucket: str, *, limit: int = 5, remaining: int = 4, reset_after_s: float = 2.0) -> dict[str, str]:
+    return {
+        "X-RateLimit-Limit": str(limit),
+        "X-RateLimit-Remaining": str(remaining),
+        "X-RateLimit-Reset-After": str(reset_after_s),
+        "X-RateLimit-Bucket": bucket,
+    }
+
+
+def test_a_request_that_lands_twice_counts_once() -> None:
+    rate = SlidingRate(limit=2, window_s=10.0)
+    rate.take("a", FIRST, 0.0)
+    rate.landed("a", 1.0)
+    rate.landed("a", 2.0)
+    assert rate.ready_at(FIRST, 3.0) == 3.0
+    rate.take("b", FIRST, 3.0)
+    assert rate.ready_at(FIRST, 3.0) == 11.0
+
+
+def test_what_has_been_sent_cannot_be_called_unsent_any_more() -> None:
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        limiter = Limiter()
+        (await limiter.acquire(webhook(), FINAL)).answered(headers("b", limit=1, remaining=0))
+        permit = await limiter.acquire(webhook(), FINAL)
+        sent_at = loop.time()
+        permit.lost()
+        permit.unsent()
+        await limiter.acquire(webhook(), FINAL)
+        return loop.time() - sent_at
+
+    assert run(main()) >= 2.0
+
+
+def test_a_429_that_all_webhooks_of_a_channel_share_stops_their_messages_there_and_nothing_else() -> None:
+    async def main() -> list[float]:
+        loop = asyncio.get_running_loop()
+        limiter = Limiter()
+        permit = await limiter.acquire(webhook("POST followup", "one", creates_in=7), FINAL)
+        permit.refused({"X-RateLimit-Scope": "shared"}, retry_after_s=7.5, everywhere=False)
+        begun, passed = loop.time(), []
+        for route in (
+            webhook("PATCH original", "one"),
+            webhook("POST followup", "two", creates_in=8),
+            webhook("POST followup", "three", creates_in=7),
+        ):
+            await limiter.acquire(route, FINAL)
+            passed.append(loop.time() - begun)
+        return passed
+
+    same_token, elsewhere, there = run(main())
+    assert (same_token, elsewhere) == (0.0, 0.0)
+    assert there >= 7.5
+
+
+def test_of_too_many_buckets_the_one_learned_first_is_forgotten() -> None:
+    """Of a bucket that is not known only one request flies at a time."""
+
+    async def main() -> list[bool]:
+        limiter = Limiter()
+        for number in range(LEARNED_AT_MOST + 1):
+            permit = await limiter.acquire(webhook(f"route {number}", "one"), FIRST)
+            permit.answered(headers(f"bucket {number}"))
+        known = []
+        for number in (0, 1, LEARNED_AT_MOST):
+            route = webhook(f"route {number}", f"next {number}")
+            await limiter.acquire(route, FIRST)
+            try:
+                await limiter.acquire(route, FINAL, patience_s=0.0)
+                await limiter.acquire(route, FIRST, patience_s=0.0)
+            except TimeoutError:
+                known.append(False)
+            else:
+                known.append(True)
+        return known
+
+    assert run(main()) == [False, True, True]
+
+
+def test_channels_in_which_nothing_was_created_lately_are_forgotten() -> None:
+    async def main() -> tuple[int, int]:
+        limiter = Limiter()
+        for channel in range(50):
+            (await limiter.acquire(webhook("POST followup", str(channel), creates_in=channel), FIRST)).answered({})
+        many = limiter.size
+        await asyncio.sleep(CREATIONS_WINDOW_S + 1)
+        for _ in range(SWEEP_EVERY):
+            (await limiter.acquire(webhook(), FINAL)).unsent()
+        return many, limiter.size
+
+    many, left = run(main())
+    assert many >= 100
+    assert left <= 2
+
+
+def test_who_gives_up_waiting_at_the_moment_of_their_turn_does_not_use_it_up() -> None:
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        limiter = Limiter()
+        first = await limiter.acquire(webhook(), FIRST)  # nothing is known yet: the others wait for its answer
+        waiting = [asyncio.create_task(limiter.acquire(webhook(), FIRST)) for _ in range(2)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        first.answered(headers("b", limit=3, remaining=2, reset_after_s=60.0))
+        begun = loop.time()
+        await waiting[1]
+        assert (await asyncio.gather(waiting[0], return_exceptions=True))[0].__class__ is asyncio.CancelledError
+        return loop.time() - begun
+
+    assert run(main()) == 0.0
+
+
+def test_who_gives_up_waiting_as_their_route_moves_to_its_own_bucket_leaves_no_trace() -> None:
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        limiter = Limiter()
+        (await limiter.acquire(webhook("a"), FIRST)).answered(headers("a", limit=2, remaining=1, reset_after_s=60.0))
+        flying = await limiter.acquire(webhook("b"), FINAL)
+        waiting = [asyncio.create_task(limiter.acquire(webhook("b"), FIRST)) for _ in range(2)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        flying.answered(headers("b", limit=3, remaining=2, reset_after_s=60.0))
+        begun = loop.time()
+        await waiting[1]
+        assert (await asyncio.gather(waiting[0], return_exceptions=True))[0].__class__ is asyncio.CancelledError
+        await limiter.acquire(webhook("b"), FINAL)
+        return loop.time() - begun
+
+    assert run(main()) == 0.0

@@ -9,10 +9,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+import bot.delivery.rest
 from bot import errors
 from bot.delivery.limits import Limiter
 from bot.delivery.messages import Button, Outgoing, Upload, Urgency
-from bot.delivery.rest import ATTEMPTS, DiscordRest, translate
+from bot.delivery.rest import ANSWER_LIMIT_BYTES, ATTEMPTS, DiscordRest, _Answer, _retry_after_s, translate
 from tests.delivery.server import MESSAGE, TOKEN, Answer, Asked, cut_off, discord, problem
 
 FINAL, GROWTH = Urgency.FINAL, Urgency.GROWTH
@@ -326,3 +327,65 @@ async def test_the_newest_messages_are_read_as_a_list() -> None:
         assert await rest.newest_messages(7, limit=5) == (MESSAGE,)
         assert await rest.newest_messages(7, limit=5) == ()
     assert (server.asked[0].path, server.asked[0].query) == ("/api/v10/channels/7/messages", "limit=5")
+
+
+async def test_a_button_without_an_emoji_names_none() -> None:
+    async with discord() as (server, rest):
+        await rest.edit_original(
+            5, TOKEN, lambda: Outgoing(content="t", buttons=(Button(custom_id="a", label="x"),)), FINAL
+        )
+    (shown,) = server.asked[0].json["components"][0]["components"]
+    assert shown["label"] == "x"
+    assert "emoji" not in shown
+
+
+async def test_a_forbidden_route_is_asked_again_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bot.delivery.rest, "REFUSAL_HOLDS_S", 0.0)
+    async with discord() as (server, rest):
+        server.answers = [problem(403, 50013)]
+        with pytest.raises(errors.DeliveryForbidden):
+            await post(rest)
+        await post(rest)
+    assert len(server.asked) == 2
+
+
+async def test_of_too_many_refusals_the_oldest_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bot.delivery.rest, "REFUSALS_REMEMBERED", 2)
+    async with discord() as (server, rest):
+        server.answers = [problem(403, 50013)] * 3
+        for channel_id in (7, 8, 9):
+            with pytest.raises(errors.DeliveryForbidden):
+                await rest.create_message(channel_id, text)
+        await rest.create_message(7, text)
+        for channel_id in (8, 9):
+            with pytest.raises(errors.DeliveryForbidden):
+                await rest.create_message(channel_id, text)
+    assert [asked.path.split("/")[4] for asked in server.asked] == ["7", "8", "9", "7"]
+
+
+async def test_an_answer_that_is_too_long_is_not_read() -> None:
+    async with discord() as (server, rest):
+        server.always = lambda _: web.json_response(MESSAGE | {"content": "x" * ANSWER_LIMIT_BYTES})
+        assert await rest.get_message(7, 11) == {}
+
+
+@pytest.mark.parametrize(
+    ("body", "header", "seconds"),
+    [
+        (2.5, "9", 2.5),
+        (0, None, 0.0),
+        (None, "9", 9.0),
+        ("soon", "9", 9.0),
+        (-1, "9", 9.0),
+        (1e9, "9", 9.0),
+        (float("nan"), "9", 9.0),
+        (None, None, 1.0),
+        (-1, "-1", 1.0),
+        (None, "Wed, 21 Oct 2026 07:28:00 GMT", 1.0),
+    ],
+)
+def test_a_429_says_in_its_body_or_its_header_how_long_to_wait_or_it_is_a_second(
+    body: object, header: str | None, seconds: float
+) -> None:
+    headers = {} if header is None else {"Retry-After": header}
+    assert _retry_after_s(_Answer(429, headers, {"retry_after": body})) == seconds

@@ -170,3 +170,11 @@ async def test_a_reply_that_an_earlier_process_wrote_is_carried_on_by_the_channe
         assert not surface.by_token
         await surface.write(0, lambda: Outgoing(content="carried on"), FINAL)
     assert [(asked.method, asked.path) for asked in server.asked] == [("PATCH", "/api/v10/channels/7/messages/11")]
+
+
+async def test_a_message_that_was_never_written_is_not_deleted() -> None:
+    async with discord() as (server, rest):
+        surface = interaction(rest, Clock())
+        await surface.write(0, text, FINAL)
+        await surface.delete(1)
+    assert len(server.asked) == 1

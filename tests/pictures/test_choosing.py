@@ -163,3 +163,8 @@ def test_whatever_is_drawn_is_allowed_and_in_range(
         assert age_restricted or picture.model not in marked
         assert 1 <= picture.steps <= 8
         assert 256 <= picture.width <= 1_344
+
+
+def test_without_any_default_the_first_model_that_can_be_chosen_draws():
+    here = rules(catalog=replace(CATALOG, default_image=None), picture_models=("amigo", "realism"))
+    assert choose(Asked(prompt="a cat"), here).model == here.offered[0].id

@@ -2,22 +2,35 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+import bot.delivery.rest
+import bot.pictures.delivery
 import bot.pictures.journal
+import bot.pictures.runner
+import bot.pictures.telling
 from bot.answers.question import Asker
 from bot.errors import CreditsRefused, LineFull, NothingToRepeat, NotPermitted, Overloaded, TooLate, UnknownModel
+from bot.pictures import orders
+from bot.pictures.delivery import Display, Make
+from bot.pictures.drawing import TRIES
 from bot.pictures.fetching import Fetcher
+from bot.pictures.orders import Ending
+from bot.pictures.request import Order
+from bot.pictures.runner import PLACE_BY_CHANNEL_S, PLACE_S, _place_pause_s
+from bot.pictures.showing import ENDINGS
 from bot.pictures.tools import Patience
 from bot.storage.errors import StorageFailed
-from sandbox.discord.faults import Fault
+from sandbox.discord.faults import Fault, Hold
 from sandbox.minitoolai.picture_script import PictureScript, Served, Turn
 from tests.e2e.house import labels
-from tests.pictures.shop import IMAGE_NANO, Shop, open_shop, words
+from tests.pictures.shop import HASTY, IMAGE_NANO, Shop, open_shop, words
 
 
 @pytest.fixture
@@ -720,3 +733,372 @@ async def test_hundreds_are_open_at_once(shop: Shop) -> None:
             await shop.delivered(message, timeout_s=30)
             await shop.until_state(order, "delivered")
         assert await shop.holds() == 0
+
+
+# The edges
+
+
+async def end_on_disk(shop: Shop, order: Order, *, untold: str | None = None) -> None:
+    """As somebody ends it whose word has not reached the runner yet."""
+    ending = Ending(state="cancelled", reason="cancelled", untold=untold)
+    at = datetime.fromtimestamp(shop.discord.clock.now(), UTC)
+    assert await shop.services.pictures._database.write(lambda tx: orders.end(tx, order.id, ending, at=at))
+
+
+async def forgotten(shop: Shop, order: Order) -> None:
+    """Return once the runner sees to an order no more, which it tells nobody."""
+    async with asyncio.timeout(30):
+        while shop.services.pictures._runner.knows(order.id):  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.01)
+
+
+async def quiet(shop: Shop, name: str) -> None:
+    """Return once the runner has no task of that name any more."""
+    async with asyncio.timeout(30):
+        while any(task.get_name().startswith(name) for task in shop.services.pictures._runner._tasks):  # noqa: ASYNC110 - they tell nobody
+            await asyncio.sleep(0.01)
+
+
+async def test_an_order_that_ended_before_its_turn_is_not_drawn(shop: Shop) -> None:
+    async with shop.running(resumed=False) as services:
+        order, message = await shop.place()
+        await end_on_disk(shop, order)
+        await services.pictures.resume(words)
+        await forgotten(shop, order)
+        assert await shop.charge(order) == ("cancelled", 0, 0, 0)
+    assert not shop.api.pictures
+    assert not message.text()
+
+
+async def test_an_order_that_ended_during_a_submission_is_not_submitted_again(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(submit=Turn(status=503, held=True)))
+    async with shop.running():
+        order, _ = await shop.place()
+        await shop.api.wait_for_picture()
+        await end_on_disk(shop, order)
+        shop.api.release_pictures()
+        await forgotten(shop, order)
+        assert (await shop.charge(order))[:2] == ("cancelled", 0)
+    assert len(shop.api.pictures) == 1
+
+
+async def test_an_order_that_ended_before_it_failed_keeps_its_end(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(held=True, error="no"))
+    async with shop.running():
+        order, message = await shop.place()
+        await shop.said(message, "Drawing your picture.")
+        await end_on_disk(shop, order)
+        shop.api.release_pictures()
+        await forgotten(shop, order)
+        assert await shop.charge(order) == ("cancelled", 0, IMAGE_NANO, 0)
+        assert await shop.state(order) == "cancelled"
+    assert "PictureFailed" not in message.text()
+
+
+async def test_a_picture_that_process_after_process_submitted_in_vain_is_given_up(shop: Shop) -> None:
+    async with shop.running(resumed=False) as services:
+        order, message = await shop.place()
+        await services.pictures._database.write(
+            lambda tx: tx.execute("UPDATE pictures SET tries = ? WHERE order_id = ?", (TRIES, order.id))
+        )
+    async with shop.running():
+        await shop.said(message, "PictureFailed. Nothing was charged.")
+        assert await shop.charge(order) == ("failed", 0, TRIES * IMAGE_NANO, 0)
+    assert not shop.api.pictures
+
+
+async def test_a_picture_that_cannot_be_made_to_fit_is_paid_back(shop: Shop) -> None:
+    async with shop.running():
+        order, message = await shop.place(upload_limit_bytes=20)
+        await shop.said(message, "PictureUnusable. Nothing was charged.")
+        assert await shop.charge(order) == ("failed", 0, IMAGE_NANO, 0)
+    assert not message.attachments
+
+
+async def test_an_unforeseen_error_after_the_arrival_takes_nothing_back(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Display.deliver
+
+    async def broken(self: Display, make: Make) -> None:
+        await real(self, make)
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(Display, "deliver", broken)
+    async with shop.running():
+        order, message = await shop.place()
+        await shop.until_state(order, "delivered")
+        assert await shop.charge(order) == ("finished", IMAGE_NANO, IMAGE_NANO, 1)
+        await shop.delivered(message)
+
+
+async def test_an_upload_that_arrived_is_paid_though_its_repetition_was_refused(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(held=True))
+    async with shop.running():
+        order, message = await shop.place()
+        await shop.said(message, "Drawing your picture.")
+        shop.discord.faults.add(Fault(method="PATCH", template="/webhooks/…", carried_out=True, drop=True))
+        shop.discord.faults.add(Fault(method="PATCH", template="/webhooks/…", status=400, error_code=50035))
+        shop.api.release_pictures()
+        await shop.until_state(order, "delivered")
+        assert await shop.charge(order) == ("finished", IMAGE_NANO, IMAGE_NANO, 1)
+    assert len(message.attachments) == 1
+
+
+async def test_where_no_way_is_open_to_the_end_the_credits_go_back_and_the_end_stays_unsaid(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bot.pictures.telling, "PAUSES_S", (0.0,))
+    shop.api.script_picture(PictureScript(held=True))
+    async with shop.running(patience=replace(HASTY, route_s=0.0)):
+        order, message = await shop.place()
+        await shop.said(message, "Drawing your picture.")
+        shop.discord.faults.add(Fault(method="PATCH", times=None, error_code=40333))
+        direct = shop.discord.faults.add(
+            Fault(method="POST", template="/channels/…/messages", times=None, error_code=40333)
+        )
+        shop.api.release_pictures()
+        await shop.until_state(order, "undelivered")
+        assert await shop.charge(order) == ("undelivered", 0, IMAGE_NANO, 0)
+        await forgotten(shop, order)
+        assert direct.hits > 0
+        assert (await shop.rows("SELECT untold FROM picture_orders"))[0]["untold"] == ENDINGS["undelivered"]
+    shop.discord.faults.clear()
+    async with shop.running():
+        await shop.said(message, ENDINGS["undelivered"])
+        await shop.until("SELECT 1 FROM picture_orders WHERE untold IS NULL")
+    assert not shop.dms()
+
+
+async def test_a_direct_message_that_arrived_unseen_is_found_before_it_is_repeated(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bot.delivery.rest, "BACKOFF_S", 0.01)
+    shop.api.script_picture(PictureScript(held=True))
+    async with shop.running():
+        order, message = await shop.place()
+        await shop.said(message, "Drawing your picture.")
+        shop.discord.world.delete_message(message)
+        lost = shop.discord.faults.add(
+            Fault(method="POST", template="/channels/…/messages", times=5, drop=True, carried_out=True)
+        )
+        blind = shop.discord.faults.add(Fault(method="GET", template="/channels/…/messages", times=3, status=503))
+        shop.api.release_pictures()
+        await shop.until_state(order, "delivered")
+        assert await shop.charge(order) == ("finished", IMAGE_NANO, IMAGE_NANO, 1)
+    assert (lost.hits, blind.hits) == (5, 3)
+    posts = [
+        one
+        for one in shop.discord.requests
+        if (one.method, one.template) == ("POST", "/channels/{channel_id}/messages")
+    ]
+    assert len(posts) == 5, "found, and not left to a nonce that Discord may have forgotten"
+    assert len(shop.dms()) == 1
+
+
+async def test_another_orders_direct_message_is_not_taken_for_this_ones(shop: Shop) -> None:
+    async with shop.running():
+        for number in range(2):
+            if number:
+                shop.discord.faults.add(Fault(method="POST", template="/channels/…/messages", error_code=40333))
+            shop.api.script_picture(PictureScript(held=True))
+            order, message = await shop.place()
+            await shop.said(message, "Drawing your picture.")
+            shop.discord.world.delete_message(message)
+            shop.api.release_pictures()
+            await shop.until_state(order, "delivered")
+            assert len(shop.dms()) == number + 1
+
+
+async def test_whoever_cannot_be_asked_what_arrived_is_sent_it_again(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(serves=Served(turn=Turn(held=True))))
+    async with shop.running():
+        order, message = await shop.place()
+        await (await shop.api.wait_for_picture()).until(lambda one: bool(one.downloaded_at))
+        shop.discord.faults.add(Fault(method="PATCH", template="/webhooks/…", times=None, drop=True, delay_s=0.05))
+        shop.api.release_pictures()
+        await shop.until_state(order, "uploading")
+    shop.discord.faults.clear()
+    refused = shop.discord.faults.add(Fault(method="GET", times=None, status=400, error_code=50035))
+    async with shop.running():
+        await shop.delivered(message)
+        await shop.until_state(order, "delivered")
+        assert await shop.charge(order) == ("finished", IMAGE_NANO, IMAGE_NANO, 1)
+    assert refused.hits == 1
+
+
+async def test_before_discord_is_ready_what_is_on_its_way_is_not_deleted(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(serves=Served(turn=Turn(held=True))))
+    async with shop.running():
+        order, message = await shop.place()
+        await (await shop.api.wait_for_picture()).until(lambda one: bool(one.downloaded_at))
+        shop.discord.faults.add(Fault(method="PATCH", template="/webhooks/…", times=None, drop=True, delay_s=0.05))
+        shop.api.release_pictures()
+        await shop.until_state(order, "uploading")
+    shop.discord.faults.clear()
+    async with shop.running(resumed=False) as services:
+        with pytest.raises(TooLate):
+            await services.pictures.delete(order.id, by=order.asker.id, at=message.channel.id, moderator=False)
+        assert await shop.state(order) == "uploading"
+        await services.pictures.resume(words)
+        await shop.delivered(message)
+
+
+async def test_starting_again_starts_no_order_again(shop: Shop) -> None:
+    shop.api.picture_answer = lambda _: PictureScript(held=True)
+    async with shop.running(resumed=False) as services:
+        order, message = await shop.place()
+        for _ in range(2):
+            await services.pictures.resume(words)
+        await shop.said(message, "Drawing your picture.")
+        runner = services.pictures._runner
+        tasks = set(runner._tasks)
+        runner.start(words)
+        assert runner._tasks == tasks
+        shop.api.release_pictures()
+        await shop.delivered(message)
+        await shop.until_state(order, "delivered")
+        assert await shop.charge(order) == ("finished", IMAGE_NANO, IMAGE_NANO, 1)
+    assert len(shop.api.pictures) == 1
+
+
+async def test_an_order_under_way_that_comes_after_the_start_goes_on_at_once(shop: Shop) -> None:
+    shop.api.script_picture(PictureScript(held=True))
+    async with shop.running():
+        order, message = await shop.place()
+        await (await shop.api.wait_for_picture()).until(lambda one: one.polls > 0)
+    shop.api.release_pictures()
+    async with shop.running(resumed=False) as services:
+        runner = services.pictures._runner
+        (stored,) = [entry.stored for entry in runner._entries.values()]
+        runner._entries.clear()
+        runner._running.clear()
+        await services.pictures.resume(words)
+        runner.add(stored)
+        await shop.delivered(message)
+        await shop.until_state(order, "delivered")
+    assert len(shop.api.pictures) == 1
+
+
+async def test_whose_end_is_being_seen_to_is_not_told_of_it_by_the_start(shop: Shop) -> None:
+    shop.api.picture_answer = lambda _: PictureScript(held=True)
+    async with shop.running(resumed=False, PICTURE_ORDERS_PER_MEMBER="1") as services:
+        _, first = await shop.place()
+        waiting, message = await shop.place()
+        await end_on_disk(shop, waiting, untold="⏹️ Told by the start.")
+        await services.pictures.resume(words)
+        await shop.said(first, "Drawing your picture.")
+        assert not any("last words" in task.get_name() for task in services.pictures._runner._tasks)
+        assert "Told by the start" not in message.text()
+
+
+async def test_after_the_close_nothing_is_told_any_more(shop: Shop) -> None:
+    async with shop.running() as services:
+        order, message = await shop.place()
+        await shop.until_state(order, "delivered")
+        stored = await services.pictures.stored(order.id, by=order.asker.id, at=message.channel.id)
+        await quiet(shop, "order ")
+        runner = services.pictures._runner
+        await runner.close()
+        runner.tell(stored, "⏹️ Too late.")
+        assert not runner._tasks
+
+
+async def test_a_task_that_does_not_stop_does_not_hold_up_the_end(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(bot.pictures.runner, "CLOSE_S", 0.05)
+    fetching, go_on = asyncio.Event(), asyncio.Event()
+
+    async def stubborn(*_: object) -> None:
+        fetching.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await go_on.wait()
+
+    monkeypatch.setattr(Fetcher, "fetch", stubborn)
+    async with shop.running() as services:
+        order, _ = await shop.place()
+        async with asyncio.timeout(30):
+            await fetching.wait()
+            await services.pictures._runner.close()
+        assert "1 tasks about pictures did not stop within 0.05 s" in caplog.text
+        assert await shop.state(order) == "open"
+        go_on.set()
+        await quiet(shop, "order ")
+
+
+async def test_pictures_that_arrived_stay_shown_where_their_end_cannot_be_written(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bot.pictures.journal, "PAUSES_S", ())
+    monkeypatch.setattr(bot.pictures.journal, "TRIES", 0)
+    async with shop.running() as services:
+        database = services.pictures._database
+        real = database.write
+        order, message = await shop.order()
+
+        async def failing(*args: object, **options: object) -> object:
+            if message.attachments:
+                raise StorageFailed("the disk is full")
+            return await real(*args, **options)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(database, "write", failing)
+        await services.pictures.order(order, words)
+        await forgotten(shop, order)
+        assert len(message.attachments) == 1
+        assert "Paused" not in message.text()
+        monkeypatch.setattr(database, "write", real)
+        assert await shop.state(order) == "uploading"
+    async with shop.running():
+        await shop.until_state(order, "delivered")
+        assert await shop.charge(order) == ("finished", IMAGE_NANO, IMAGE_NANO, 1)
+    assert len(message.attachments) == 1
+
+
+async def test_the_places_of_a_long_line_are_shown_too(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bot.pictures.runner, "LONG_LINE", 2)
+    shop.api.picture_answer = lambda _: PictureScript(held=True)
+    async with shop.running(PICTURE_ORDERS_PER_MEMBER="1"):
+        await shop.place()
+        _, second = await shop.place()
+        _, third = await shop.place()
+        await shop.said(third, "2nd in line")
+        await shop.said(second, "1st in line")
+        assert "2nd in line" in third.text()
+
+
+async def test_a_place_that_is_shown_by_the_channels_routes_is_shown_seldom(shop: Shop) -> None:
+    shop.api.picture_answer = lambda _: PictureScript(held=True)
+    async with shop.running(PICTURE_ORDERS_PER_MEMBER="1") as services:
+        await shop.place()
+        order, message = await shop.place()
+        await shop.said(message, "1st in line")
+        entry = services.pictures._runner._entries[order.id]
+        assert _place_pause_s(entry, 1) == PLACE_S
+        shop.discord.clock.advance(16 * 60)
+        assert _place_pause_s(entry, 1) == PLACE_BY_CHANNEL_S
+
+
+async def test_a_late_edit_of_the_progress_needs_no_mending_where_the_reply_is_gone(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("BUSY_S", "GRACE_S"):
+        monkeypatch.setattr(bot.pictures.delivery, name, 0.1)
+    shop.api.script_picture(PictureScript(held=True))
+    async with shop.running():
+        order, message = await shop.place()
+        await shop.said(message, "Drawing your picture.")
+        hold = shop.discord.faults.hold(Hold(method="PATCH"))
+        async with asyncio.timeout(30):
+            await hold.reached.wait()
+        shop.discord.world.delete_message(message)
+        shop.api.release_pictures()
+        await shop.until_state(order, "delivered")
+        edits = [request for request in shop.discord.requests if request.method == "PATCH"]
+        hold.let_go()
+        await forgotten(shop, order)
+        assert len(shop.dms()) == 1
+        after = [request for request in shop.discord.requests if request.method == "PATCH"]
+        assert after == edits

@@ -68,7 +68,6 @@ def states(order: Order, words: str = "⚠️ No.") -> Iterator[Outgoing]:
     yield showing.waiting(order, position=3, price=PRICE)
     for expected_s in (None, 8.0):
         yield showing.drawing(order, Progress(elapsed_s=500.0, expected_s=expected_s, drawn=1, failed=1), price=PRICE)
-    yield showing.sending(order, price=PRICE)
     lead = showing.dm_words(order, "forbidden")
     cost = NanoDollars(6_000_000)
     yield showing.delivered(order, images=1, cost=cost, unit=UNIT, notes=(words, words), lead=lead, why=words)
@@ -125,7 +124,6 @@ def test_what_can_be_done_depends_on_how_far_it_is():
     order = an_order()
     assert actions(showing.waiting(order, position=1, price=PRICE)) == ["cancel"]
     assert actions(showing.drawing(order, Progress(elapsed_s=1), price=PRICE)) == ["cancel"]
-    assert actions(showing.sending(order, price=PRICE)) == []
     assert actions(a_delivery(order)) == ["again", "edit", "shape", "details", "delete"]
     assert actions(showing.ended(order, words="No.")) == ["again", "edit", "delete"]
 
