@@ -28,7 +28,7 @@ sandbox: $(VENV)/run  ## start the sandbox in any case; options in ARGS, such as
 	@exec $(BIN)/python -m sandbox $(ARGS)
 
 test: $(VENV)/dev  ## run the tests
-	$(BIN)/python -m pytest -q -n 4
+	$(BIN)/python -m pytest -q -n 4 --dist worksteal
 
 lint: $(VENV)/dev  ## check style
 	$(BIN)/ruff check .
@@ -41,7 +41,7 @@ check: lint types test  ## what CI runs
 
 # Not one of the pinned packages: few need it. Hypothesis tries the same examples each time where CI is set.
 cover: $(VENV)/dev  ## say which statements and branches of the bot the tests run
-	$(BIN)/coverage run -m pytest -q -n 4
+	$(BIN)/coverage run -m pytest -q -n 4 --dist worksteal
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

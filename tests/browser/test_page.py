@@ -1,11 +1,12 @@
 """What a person can do with the page, in a real Chromium against the real bot."""
 
+import asyncio
 import re
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.async_api import WebSocketRoute, expect
+from playwright.async_api import FileChooser, WebSocketRoute, expect
 
 from tests.browser.conftest import Opener
 from tests.browser.page import ANSWER_MS, CHROMIUM, Sandbox
@@ -364,12 +365,16 @@ async def test_several_of_a_list_are_chosen_and_sent_when_it_closes(sandbox: San
 async def test_a_picture_is_asked_about(sandbox: Sandbox, tmp_path: Path):
     Image.new("RGB", (80, 60), (200, 40, 40)).save(tmp_path / "red.png")
     page = sandbox.page
+    choosing: asyncio.Future[FileChooser] = asyncio.get_running_loop().create_future()
+    # Long before it opens: the browser is told of this in its own time. (Playwright marks what it is given: no method.)
+    page.once("filechooser", lambda chooser: choosing.set_result(chooser))  # noqa: PLW0108
     line = await sandbox.begin("ask")
     await page.keyboard.type("What is on this?")
     await page.get_by_role("button", name=re.compile("^Add image:")).click()
-    async with page.expect_file_chooser() as choosing:
-        await page.keyboard.press("Enter")
-    await (await choosing.value).set_files(tmp_path / "red.png")
+    await expect(line.get_by_role("button", name="image:")).to_be_focused()
+    await page.keyboard.press("Enter")
+    async with asyncio.timeout(30):
+        await (await choosing).set_files(tmp_path / "red.png")
     await expect(line.get_by_role("button", name="image:")).to_contain_text("red.png")
     await sandbox.button("Send").click()
     answer = await sandbox.pinned(sandbox.messages.filter(has_text="What is on this?").last)
