@@ -367,7 +367,7 @@ async def test_a_picture_is_asked_about(sandbox: Sandbox, tmp_path: Path):
     page = sandbox.page
     choosing: asyncio.Future[FileChooser] = asyncio.get_running_loop().create_future()
     # Long before it opens: the browser is told of this in its own time. (Playwright marks what it is given: no method.)
-    page.once("filechooser", lambda chooser: choosing.set_result(chooser))  # noqa: PLW0108
+    page.once("filechooser", lambda chooser: choosing.set_result(chooser))
     line = await sandbox.begin("ask")
     await page.keyboard.type("What is on this?")
     await page.get_by_role("button", name=re.compile("^Add image:")).click()
