@@ -33,7 +33,7 @@ MANY = {"DEFAULT_ALLOWANCE": "unlimited", "PICTURE_ORDERS_PER_MEMBER": "100", "P
 
 def hasty(monkeypatch: pytest.MonkeyPatch, *, late_s: float = 60.0) -> None:
     """Let the bot that starts next lose its patience within seconds; `late_s` is how long the API may take."""
-    monkeypatch.setattr(bot.app, "Timeouts", partial(Timeouts, job_s=0.5))
+    monkeypatch.setattr(bot.app, "Timeouts", partial(Timeouts, job_s=2.0))
     monkeypatch.setattr(bot.app, "FetchLimits", partial(FetchLimits, gap_s=0.3, deadline_s=5.0))
     monkeypatch.setattr(bot.app, "Drawer", lambda **tools: Drawer(**tools | {"timeout_s": late_s}))
     patience = partial(Patience, route_s=0.5, find_s=5.0, pause_s=0.05, pause_most_s=0.1)
