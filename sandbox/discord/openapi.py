@@ -11,7 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -38,6 +38,19 @@ def find_document(repository: Path) -> Path | None:
     named = os.environ.get("DISCORD_OPENAPI")
     path = Path(named) if named else repository.parent / "shared" / "discord" / "openapi.json"
     return path if path.is_file() else None
+
+
+def open_document(path: Path) -> OpenApi:
+    """The one at `path`, read once for all servers of a process: nothing about it changes but what it has compiled.
+
+    Raises ModuleNotFoundError as `OpenApi`.
+    """
+    return _opened(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _opened(path: Path, changed_ns: int) -> OpenApi:
+    return OpenApi(path)
 
 
 @dataclass(frozen=True, slots=True)

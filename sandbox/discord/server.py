@@ -18,7 +18,7 @@ from sandbox.discord.faults import Faults
 from sandbox.discord.gateway import Gateway
 from sandbox.discord.limits import Limits
 from sandbox.discord.messages import Message
-from sandbox.discord.openapi import OpenApi
+from sandbox.discord.openapi import open_document
 from sandbox.discord.people import Person
 from sandbox.discord.places import User
 from sandbox.discord.rest import BODY_LIMIT_BYTES, PREFIX, Recorded, Rest
@@ -59,7 +59,7 @@ class DiscordServer:
             self.world,
             self._routes(),
             limits=self.limits,
-            openapi=OpenApi(openapi_path) if openapi_path else None,
+            openapi=open_document(openapi_path) if openapi_path else None,
             remember=remember,
         )
         self._host = host
