@@ -1,11 +1,19 @@
 """Fixtures of the end-to-end tests."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.house import House, open_house
+from tests.e2e.keeping import extensions_kept
+
+
+@pytest.fixture(autouse=True, scope="session")
+def extensions() -> Iterator[None]:
+    """Executed once for all bots of a worker."""
+    with extensions_kept():
+        yield
 
 
 @pytest.fixture
