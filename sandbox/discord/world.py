@@ -61,6 +61,7 @@ class World:
         self.users: dict[int, User] = {}
         self.guilds: dict[int, Guild] = {}
         self.channels: dict[int, Channel] = {}
+        self._dms: dict[frozenset[int], Channel] = {}
         self._interactions: OrderedDict[int, Interaction] = OrderedDict()
         self._by_token: dict[str, Interaction] = {}
         self.bot = self.add_user(bot_name, bot=True)
@@ -144,11 +145,12 @@ class World:
 
     def dm(self, user: User, other: User | None = None) -> Channel:
         """The direct messages between `user` and `other`, who is the bot if not given; opened if there is none."""
-        pair = {user, other or self.bot}
-        for channel in self.channels.values():
-            if channel.type is ChannelType.DM and set(channel.recipients) == pair:
-                return channel
-        return self._add_private(ChannelType.DM, (user, other or self.bot))
+        pair = (user, other or self.bot)
+        key = frozenset(each.id for each in pair)
+        channel = self._dms.get(key)
+        if channel is None or channel.deleted:
+            channel = self._dms[key] = self._add_private(ChannelType.DM, pair)
+        return channel
 
     def add_group_dm(self, users: Iterable[User], name: str = "") -> Channel:
         return self._add_private(ChannelType.GROUP_DM, tuple(users), name)
