@@ -1,5 +1,7 @@
 """What Discord's published document has against a request. Skipped where the document is absent."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.discord.openapi import OpenApi, find_document
+from sandbox.discord.openapi import OpenApi, find_document, open_document
 
 MESSAGES = "/channels/{channel_id}/messages"
 MESSAGE = "/channels/{channel_id}/messages/{message_id}"
@@ -171,3 +173,16 @@ def test_the_sandbox_runs_without_the_packages_of_its_tests() -> None:
     blocked = "import sys; sys.modules.update(dict.fromkeys(['jsonschema', 'jsonschema_rs', 'referencing']))"
     ran = subprocess.run([sys.executable, "-c", f"{blocked}; import sandbox.discord.openapi"], check=False, timeout=30)
     assert ran.returncode == 0
+
+
+def test_a_document_is_read_once_until_it_changes(tmp_path: Path) -> None:
+    path = tmp_path / "openapi.json"
+    names = ("MessageCreateRequest", "MessageEditRequestPartial", "BaseCreateMessageCreateRequest")
+    schemas = {name: {"properties": {"content": {}}} for name in names} | {"SnowflakeType": {}}
+    path.write_text(json.dumps({"components": {"schemas": schemas}, "paths": {}}))
+    first = open_document(path)
+    assert open_document(path) is first
+
+    path.write_text(json.dumps({"components": {"schemas": schemas}, "paths": {"/new": {"get": {}}}}))
+    os.utime(path, ns=(0, 0))
+    assert list(open_document(path).templates()) == [("GET", "/new")]
