@@ -104,7 +104,7 @@ class Preparation:
         return self._default_model
 
     async def prepare(self, job: Job) -> Prepared:
-        """All that is needed before the API is asked. `release` its question once its answer has ended or this failed."""
+        """What is needed before the API is asked. `release` the question once its answer has ended, or this failed."""
         question = job.question
         recalled = await self._database.read(lambda tx: recall(tx, job))
         guild = recalled.guild
