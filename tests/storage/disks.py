@@ -5,6 +5,7 @@ import resource
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -112,9 +113,13 @@ def locked_elsewhere(database: Path) -> Iterator[int]:
 
 
 def fold_journal(database: Path) -> None:
-    """Bring everything from the journal into the file, and leave the journal empty."""
+    """Bring everything from the journal into the file, and leave the journal empty. SQLite does not wait for somebody
+    else's checkpoint, whatever the timeout: it says that it was busy."""
+    deadline = time.monotonic() + 10
     with closing(sqlite3.connect(database, timeout=10)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            assert time.monotonic() < deadline, "the journal could not be folded"
+            time.sleep(0.005)
 
 
 def spoil(database: Path, *, first_page: int = 2) -> None:
