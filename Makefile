@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run sandbox test lint types check cover mutants lock bench picture clean
+.PHONY: help run sandbox test late lint types check cover mutants lock bench picture clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ sandbox: $(VENV)/run  ## start the sandbox in any case; options in ARGS, such as
 
 test: $(VENV)/dev  ## run the tests
 	$(BIN)/python -m pytest -q -n 4 --dist worksteal
+
+late: $(VENV)/dev  ## run the end-to-end tests with a Discord that answers the bot 60 ms late, which finds tests that race
+	DISCORD_LAG_MS=60 $(BIN)/python -m pytest -q -n 6 --dist worksteal tests/e2e
 
 lint: $(VENV)/dev  ## check style
 	$(BIN)/ruff check .

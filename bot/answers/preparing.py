@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-import weakref
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
@@ -89,7 +88,7 @@ class Preparation:
         self._counter = counter
         self._attachments = attachments
         self._addresses = addresses
-        self._uploads: weakref.WeakValueDictionary[int, Upload] = weakref.WeakValueDictionary()
+        self._held_bytes: dict[int, int] = {}
 
     def model(self, question: Question, guild: GuildSettings = DEFAULTS) -> ChatModel:
         """The model asked for, else the server's, else the operator's, else the first that the server allows.
@@ -105,6 +104,7 @@ class Preparation:
         return self._default_model
 
     async def prepare(self, job: Job) -> Prepared:
+        """What is needed before the API is asked. `release` the question once its answer has ended, or this failed."""
         question = job.question
         recalled = await self._database.read(lambda tx: recall(tx, job))
         guild = recalled.guild
@@ -167,26 +167,32 @@ class Preparation:
             images=images,
             # What belongs to no message could never be read again: the answer shows it, and so keeps it.
             uploads=self._held(
+                question.id,
                 tuple(
                     Upload(name=image.name, content=content, description=f"Picture {number} of the question")
                     for number, (image, (_, content)) in enumerate(zip(images, fetched, strict=True), start=1)
                     if image.message_id is None
-                )
+                ),
             ),
             file_text=_value(file.result()) if file is not None else known_text,
         )
 
-    def _held(self, uploads: tuple[Upload, ...]) -> tuple[Upload, ...]:
-        """Count what the answer holds until it has ended. One question's pictures are always taken.
+    def _held(self, question_id: int, uploads: tuple[Upload, ...]) -> tuple[Upload, ...]:
+        """Count what the answer holds until its `release`. One question's pictures are always taken.
 
         Raises:
             Overloaded: together with those of other answers they are more than HELD_BYTES.
         """
-        held, size = _bytes_of(self._uploads.values()), _bytes_of(uploads)
+        held, size = sum(self._held_bytes.values()), sum(len(upload.content) for upload in uploads)
         if held and size and held + size > HELD_BYTES:
             raise Overloaded
-        self._uploads.update({id(upload): upload for upload in uploads})
+        if size:
+            self._held_bytes[question_id] = size
         return uploads
+
+    def release(self, question_id: int) -> None:
+        """The answer has ended, or will never begin: what `prepare` counted as held for it is free again."""
+        self._held_bytes.pop(question_id, None)
 
     async def _readdressed(self, images: Sequence[AttachmentRef]) -> tuple[AttachmentRef, ...]:
         """The pictures under addresses that work now; one that has none keeps its old one, and is refused when read."""
@@ -275,7 +281,3 @@ def _value(outcome: T | AttachmentRefused) -> T:
     if isinstance(outcome, AttachmentRefused):
         raise outcome
     return outcome
-
-
-def _bytes_of(uploads: Iterable[Upload]) -> int:
-    return sum(len(upload.content) for upload in uploads)

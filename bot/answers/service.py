@@ -294,6 +294,7 @@ class Answers:
             prepared = await self._preparation.prepare(job)
             await self._conversation.give(prepared, running, surface, words)
         finally:
+            self._preparation.release(question.id)
             del self._running[question.id]
             running.ended.set()
             if not self._running:

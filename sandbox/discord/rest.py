@@ -68,7 +68,9 @@ class Rest:
         limits: Limits,
         openapi: OpenApi | None = None,
         remember: int = 20_000,
+        lag_s: float = 0.0,
     ) -> None:
+        self._lag_s = lag_s
         self._world = world
         self._router = Router(routes)
         self._limits = limits
@@ -104,6 +106,8 @@ class Rest:
         for observer in self.observers:
             observer(record)
         self._world.changes.notify()
+        if self._lag_s:
+            await asyncio.sleep(self._lag_s)
         if response is None:
             return _drop(http)
         return response

@@ -35,7 +35,9 @@ class DiscordServer:
     `port` 0 takes a free one. `openapi_path` names Discord's published document, against which every request is then
     held. `limits_clock` gives the seconds by which rate limits run; unlike the 3 s of an acknowledgement, the life of
     tokens and the signatures of files they do not follow `clock`, since a client waits for them in real time.
-    `remember` bounds how many requests `requests` keeps, with their bodies but without their files.
+    `remember` bounds how many requests `requests` keeps, with their bodies but without their files. `lag_s` is how long
+    each answer is under way after its request has taken effect: everybody sees what the bot does that much before the
+    bot knows that it has done it.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class DiscordServer:
         has_content_intent: bool = False,
         limits_clock: Callable[[], float] = time.monotonic,
         remember: int = 20_000,
+        lag_s: float = 0.0,
     ) -> None:
         self.clock = clock or Clock()
         self.world = World(self.clock, has_content_intent=has_content_intent)
@@ -61,6 +64,7 @@ class DiscordServer:
             limits=self.limits,
             openapi=open_document(openapi_path) if openapi_path else None,
             remember=remember,
+            lag_s=lag_s,
         )
         self._host = host
         self._port = port

@@ -35,11 +35,16 @@ async def ask(
     house.api.script(answer if isinstance(answer, Script) else Script(answer))
     interaction = await (by or house.dana).slash(channel or house.channel, "ask", prompt=prompt, **options)
     reply = await house.answer_to(interaction)
+    await closed(house, interaction)
+    return reply
+
+
+async def closed(house: House, interaction: Interaction) -> None:
+    """Wait until the bot is through with an answer: what everybody sees of it comes a moment sooner."""
     async with asyncio.timeout(30):
         # It sets no event when it is done.
         while house.bot is not None and house.bot.services.answers.is_open(interaction.id):  # noqa: ASYNC110
             await asyncio.sleep(0.002)
-    return reply
 
 
 async def turned_down(house: House, prompt: str, *, by: Person | None = None, **options: object) -> Message:

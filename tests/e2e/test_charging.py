@@ -81,7 +81,7 @@ async def test_of_200_at_once_one_is_served_where_one_can_be_paid(empty_house: H
         def turned_down() -> list[Interaction]:
             return [each for each in asked if any(REFUSED.fullmatch(message.content) for message in each.messages)]
 
-        await house.discord.wait_until(lambda: len(turned_down()) == 199, timeout_s=20)
+        await house.discord.wait_until(lambda: len(turned_down()) == 199, timeout_s=60)
         gate.set()
         (served,) = set(asked) - set(turned_down())
         assert "It is you." in (await house.answer_to(served)).content

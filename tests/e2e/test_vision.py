@@ -11,7 +11,7 @@ from bot.answers.history import MemoryKey
 from sandbox.discord.cdn import Upload
 from sandbox.discord.messages import Message
 from sandbox.minitoolai.script import Script
-from tests.e2e.conversing import ask, picture_parts, turned_down, turns
+from tests.e2e.conversing import ask, closed, picture_parts, turned_down, turns
 from tests.e2e.house import House
 from tests.e2e.reading import footer_of, picture
 
@@ -225,4 +225,5 @@ async def test_pictures_that_open_answers_hold_have_a_bound(house: House, monkey
     await ask(house, "And without a picture?", by=house.noam)
     held.set()
     await house.answer_to(first)
+    await closed(house, first)
     await ask(house, "And this now?", by=house.noam, image=picture())

@@ -433,6 +433,17 @@ async def test_a_request_can_be_held_before_it_takes_effect_or_before_its_answer
     assert len(stage.channel.messages) == 1
 
 
+async def test_answers_that_come_late_come_after_everybody_has_seen_what_they_answer() -> None:
+    async with DiscordServer(clock=Clock(), lag_s=0.05) as discord, aiohttp.ClientSession() as http:
+        stage = Stage(discord, http)
+        path = f"/channels/{stage.channel.id}/messages"
+        posting = asyncio.create_task(stage.call("POST", path, {"content": "x"}))
+        await discord.wait_until(lambda: discord.requests and discord.requests[-1].finished)
+        assert len(stage.channel.messages) == 1
+        assert not posting.done()
+        assert (await posting).status == 200
+
+
 async def test_requests_are_recorded_with_their_template_and_body(stage: Stage) -> None:
     interaction = await stage.deferred()
     await stage.webhook("PATCH", interaction, ORIGINAL, {"content": "x"}, {"a.txt": b"x"})
