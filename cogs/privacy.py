@@ -39,6 +39,7 @@ WORDS: Final[dict[Kind, tuple[str, str]]] = {
     "turns": ("question with its answer", "questions with their answers"),
     "answers": ("answer whose buttons work", "answers whose buttons work"),
     "orders": ("order of pictures", "orders of pictures"),
+    "drafts": ("form under way", "forms under way"),
     "memory_modes": ("choice of how a channel remembers", "choices of how channels remember"),
     "entries": ("line in the ledger of credits", "lines in the ledger of credits"),
     "allowances": ("allowance for you, or set by you", "allowances for you, or set by you"),
