@@ -57,6 +57,8 @@ WHO_SEES: Final = """\
 - Each question goes to the MiniToolAI API, with what the memory, pictures and files add to it; so does each order.
 **Kept with a question**: the text of its file, the addresses of its pictures, the message that it is about. In the \
 ledger: amounts, models and times, no words.
+**Kept for little more than an hour**: the message that you chose to ask about, and what you typed in a form that I \
+gave back to you.
 **Never kept**: messages that are not for me, pictures themselves, who is in a server, who is online.
 -# `/privacy export` gives you everything as a file, `/privacy erase` erases it."""
 
