@@ -385,7 +385,8 @@ class ConfirmButton(
         key = _key(self.what, place_of(interaction).channel_id, interaction.user.id)
         asker_id = interaction.user.id if self.what == "part" else None
         count = await interaction.client.services.history.clear(key, asker_id)
-        await interaction.edit_original_response(content=f"Forgotten: {counted(count)}.", view=None)
+        words = f"Forgotten: {counted(count)}." if count else "There is nothing left to forget."
+        await interaction.edit_original_response(content=words, view=None)
 
 
 async def setup(bot: Bot) -> None:

@@ -492,6 +492,15 @@ async def test_a_confirmation_is_taken_after_a_restart(empty_house: House, label
         await press(house, question, label)
 
 
+async def test_what_is_forgotten_already_is_not_forgotten_again(house: House) -> None:
+    await ask(house, "A question")
+    first, second = await clearing(house), await clearing(house)
+    await press(house, first, "Forget")
+    await house.dana.click(second, label="Forget")
+    await house.discord.wait_until(lambda: second.content == "There is nothing left to forget.")
+    assert labels(second) == []
+
+
 def rewritten(question: Message, old: str, new: str) -> None:
     """The buttons as an altered client sends them."""
     for row in question.components:
