@@ -37,6 +37,7 @@ from bot.credits.values import CeilingNotice, Entry
 from bot.delivery.limits import Limiter
 from bot.delivery.rest import DiscordRest
 from bot.delivery.tracing import discord_trace
+from bot.drafts import Drafts
 from bot.errors import SettingsError, UnknownModel
 from bot.guilds import Guilds
 from bot.minitoolai.client import MiniToolAI, RetryPolicy, Timeouts
@@ -96,6 +97,7 @@ class Services:
     pictures: Pictures
     recovery: Recovery
     arrivals: Arrivals
+    drafts: Drafts
     unit: CreditUnit
     guilds: Guilds
     allowances: Allowances
@@ -220,6 +222,7 @@ async def open_services(
             pictures=pictures,
             recovery=recovery,
             arrivals=arrivals,
+            drafts=Drafts(database, now=now),
             unit=ground.unit,
             guilds=Guilds(database),
             allowances=Allowances(database),

@@ -33,6 +33,7 @@ Explain = Callable[[BaseException], str | None]
 
 EXTENSIONS: Final = (
     "cogs.words",
+    "cogs.forms",
     "cogs.ask",
     "cogs.imagine",
     "cogs.history",

@@ -9,6 +9,9 @@ BotError
 │   ├── OutOfRange
 │   ├── AttachmentRefused
 │   ├── NothingToRepeat
+│   ├── FormUnknown             one that an earlier version showed, or that nobody did
+│   ├── FormUnreadable          an altered client sent it
+│   ├── DraftGone               what a form stands on is too old
 │   ├── AmountWrong             credits that are no amount, or not one that can be given
 │   ├── UnknownTimeZone
 │   ├── ModelNotAllowed         the server's admins left it out
@@ -138,6 +141,23 @@ class AttachmentRefused(BadRequest):
 
 class NothingToRepeat(BadRequest):
     """A button whose stored answer, or picture order, is no longer known."""
+
+    def __init__(self, of: PromptKind = "question") -> None:
+        super().__init__(of)
+        self.of: PromptKind = of
+
+
+class FormUnknown(BadRequest):
+    """A submitted form that nothing here takes: an earlier version showed it, or an altered client made it up."""
+
+
+class FormUnreadable(BadRequest):
+    """A form without one of its fields, or with one of another kind: only an altered client sends such."""
+
+
+class DraftGone(BadRequest):
+    """What a form stands on is too old, or was never theirs: the message that a question is about or, `of` a picture,
+    what was typed before."""
 
     def __init__(self, of: PromptKind = "question") -> None:
         super().__init__(of)

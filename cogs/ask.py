@@ -7,8 +7,8 @@ import re
 import time
 from collections.abc import Awaitable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal, TypeAlias
 
 import discord
 from discord import app_commands
@@ -20,9 +20,11 @@ from bot.arrivals import Arrival, Kind
 from bot.client import NOT_TAKEN, Bot, already_acknowledged
 from bot.delivery.messages import Button
 from bot.delivery.surfaces import ChannelSurface, InteractionSurface
-from bot.errors import DeliveryError, DeliveryForbidden, MessageGone, RequestEnded, TooFast
+from bot.drafts import Draft
+from bot.errors import DeliveryError, DeliveryForbidden, DraftGone, MessageGone, RequestEnded, TooFast
 from bot.ops.logging import log_context
 from bot.storage.errors import StorageError
+from cogs.forms import Fields, Form, forms_of, give_back
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,9 @@ HIDDEN: Final = (
 
 LEFT_BEHIND_PRIVATE: Final = "Forgotten. Discord lets me delete the last message only; the others you can dismiss."
 LEFT_BEHIND: Final = "Forgotten. I am no member here, so Discord lets me delete the last message of the answer only."
+
+_ABOUT: Final = re.compile(r"ask:about:(?P<draft_id>[0-9]{1,20})")
+"""The custom id of the form."""
 
 _PICTURES: Final = (".jpg", ".jpeg", ".png", ".webp", ".gif")
 
@@ -132,6 +137,44 @@ def quotation(message: discord.Message, me: int, *, hidden: str | None = None) -
     return text or (None if message.attachments or message.message_snapshots else hidden)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chosen:
+    """A message that a question is to be about, freed from Discord's objects. `private`: only the asker saw it."""
+
+    quoted: str | None
+    quoted_author: str
+    attached: Attached
+    private: bool
+
+    @classmethod
+    def of(cls, message: discord.Message, me: int) -> "Chosen":
+        """What of a message goes with a question."""
+        return cls(
+            quoted=quotation(message, me),
+            quoted_author=shown_name(message.author.display_name),
+            attached=attachments_of(message),
+            private=message.flags.ephemeral,
+        )
+
+    @classmethod
+    def from_draft(cls, body: dict[str, Any]) -> "Chosen":
+        """The other way round from `asdict`. DraftGone: another version of the bot wrote it."""
+        try:
+            attached = body["attached"]
+            return cls(
+                quoted=body["quoted"],
+                quoted_author=body["quoted_author"],
+                attached=Attached(
+                    images=tuple(AttachmentRef(**each) for each in attached["images"]),
+                    file=AttachmentRef(**attached["file"]) if attached["file"] is not None else None,
+                    left_out=attached["left_out"],
+                ),
+                private=body["private"],
+            )
+        except (KeyError, TypeError) as error:
+            raise DraftGone("question") from error
+
+
 def surface_of(interaction: Interaction, *, private: bool, place: Place) -> InteractionSurface:
     """The reply of an interaction that has been deferred."""
     return InteractionSurface(
@@ -171,15 +214,18 @@ class Ask(commands.Cog):
         app_commands.describe(file=f"A text or source file to read, up to {limit}")(self.ask)
         self._menu = app_commands.ContextMenu(name="Ask about this", callback=self.ask_about)
         self._complained: dict[tuple[int, int], float] = {}
+        self._forms = forms_of(bot)
 
     async def cog_load(self) -> None:
         self.bot.tree.add_command(self._menu)
         self.bot.add_dynamic_items(AnswerButton)
+        self._forms.add(_ABOUT, self._about_sent)
         self._recovering = asyncio.create_task(self._recover(), name="close what a crash left open")
 
     async def cog_unload(self) -> None:
         self.bot.tree.remove_command(self._menu.name, type=self._menu.type)
         self.bot.remove_dynamic_items(AnswerButton)
+        self._forms.remove(_ABOUT)
         self._recovering.cancel()
 
     async def _recover(self) -> None:
@@ -260,7 +306,38 @@ class Ask(commands.Cog):
 
     async def ask_about(self, interaction: Interaction, message: discord.Message) -> None:
         """The message menu: a form asks for the question, the message goes with it."""
-        await interaction.response.send_modal(AskAboutForm(self, message))
+        draft = Draft(
+            id=interaction.id,
+            user_id=interaction.user.id,
+            guild_id=interaction.guild_id,
+            kind="question",
+            body=asdict(Chosen.of(message, interaction.application_id)),
+        )
+        await interaction.client.services.drafts.keep(draft)
+        await interaction.response.send_modal(AskAboutForm(draft.id))
+
+    async def _about_sent(self, interaction: Interaction, match: "re.Match[str]", fields: Fields) -> None:
+        prompt, only_me = fields.text("question"), fields.checked("only_me")
+        try:
+            chosen = await _chosen(interaction, int(match["draft_id"]))
+        except (DraftGone, StorageError) as error:
+            await give_back(interaction, interaction.client.words_for(error), typed=prompt)
+            return
+        await self.answer_here(
+            interaction,
+            Question(
+                id=interaction.id,
+                asker=asker_of(interaction.user),
+                place=place_of(interaction),
+                prompt=prompt,
+                images=chosen.attached.images,
+                file=chosen.attached.file,
+                left_out=chosen.attached.left_out,
+                quoted=chosen.quoted,
+                quoted_author=chosen.quoted_author,
+                private=only_me or chosen.private,  # what only the asker saw stays so
+            ),
+        )
 
     async def answer_here(self, interaction: Interaction, question: Question) -> None:
         """Answer a question as the reply to `interaction`; what is wrong at first sight is said to the asker alone."""
@@ -376,12 +453,13 @@ class Ask(commands.Cog):
             log.info("nor can the asker be told: %s", type(error).__name__)
 
 
-class AskAboutForm(discord.ui.Modal, title="Ask about this message"):
-    """Asks for the question about a message that was chosen before."""
+class AskAboutForm(Form, title="Ask about this message"):
+    """Asks for the question about a message that was chosen before, and is kept as a draft."""
 
     question: discord.ui.Label["AskAboutForm"] = discord.ui.Label(
         text="Your question",
         component=discord.ui.TextInput(
+            custom_id="question",
             style=discord.TextStyle.paragraph,
             placeholder="What does this mean? Translate it. What is in the picture?",
             max_length=MODAL_LIMIT,
@@ -389,37 +467,20 @@ class AskAboutForm(discord.ui.Modal, title="Ask about this message"):
     )
     only_me: discord.ui.Label["AskAboutForm"] = discord.ui.Label(
         text="Show the answer only to me",
-        component=discord.ui.Checkbox(),
+        component=discord.ui.Checkbox(custom_id="only_me"),
     )
 
-    def __init__(self, cog: Ask, message: discord.Message) -> None:
-        super().__init__(timeout=TOKEN_LIFE_S)
-        self._cog = cog
-        self._message = message
+    def __init__(self, draft_id: int) -> None:
+        super().__init__(custom_id=f"ask:about:{draft_id}")
 
-    async def on_submit(self, interaction: Interaction, /) -> None:  # type: ignore[override]  # our own client's type
-        assert isinstance(self.question.component, discord.ui.TextInput)
-        assert isinstance(self.only_me.component, discord.ui.Checkbox)
-        attached = attachments_of(self._message)
-        await self._cog.answer_here(
-            interaction,
-            Question(
-                id=interaction.id,
-                asker=asker_of(interaction.user),
-                place=place_of(interaction),
-                prompt=self.question.component.value,
-                images=attached.images,
-                file=attached.file,
-                left_out=attached.left_out,
-                quoted=quotation(self._message, interaction.application_id),
-                quoted_author=shown_name(self._message.author.display_name),
-                # None where nobody touched it. What only the asker saw stays so.
-                private=bool(self.only_me.component.value) or self._message.flags.ephemeral,
-            ),
-        )
 
-    async def on_error(self, interaction: Interaction, error: Exception, /) -> None:  # type: ignore[override]  # as above
-        await interaction.client.report(interaction, error)
+async def _chosen(interaction: Interaction, draft_id: int) -> Chosen:
+    """The message that the form was opened for. DraftGone where it is not known any more; StorageError."""
+    drafts = interaction.client.services.drafts
+    body = await drafts.get(min(draft_id, LARGEST_ID), "question", user_id=interaction.user.id)
+    if body is None:
+        raise DraftGone("question")
+    return Chosen.from_draft(body)
 
 
 Action: TypeAlias = Literal["stop", "again", "more", "delete"]

@@ -1,12 +1,12 @@
 """`/history`: what the bot remembers of a channel, and who decides about it."""
 
 import asyncio
-import contextlib
 import io
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final, Literal, TypeAlias
 
@@ -23,6 +23,7 @@ from bot.answers.window import Window
 from bot.client import Bot
 from bot.delivery.messages import CONTENT_LIMIT, utf16_length
 from bot.errors import NotPermitted
+from bot.ops.logging import log_context
 from cogs.ask import Interaction, place_of
 
 SHOWN_TURNS: Final = 10
@@ -34,7 +35,9 @@ EXPORTED_LENGTH: Final = 40_000_000
 EXCERPT: Final = 90
 """Characters of a question that the list shows."""
 METER_CELLS: Final = 10
-CONFIRM_S: Final = 60.0
+CONFIRM_S: Final = 10 * 60
+"""How long the question can be answered."""
+KEPT_INSTEAD: Final = "Nothing was forgotten: that question was too old. Please use `/history clear` again."
 
 MODES: Final[dict[Mode, str]] = {
     "shared": "everyone in this channel shares one conversation",
@@ -181,6 +184,12 @@ class HistoryCog(commands.GroupCog, group_name="history", group_description="Wha
         self.bot = bot
         self.history = bot.services.history
 
+    async def cog_load(self) -> None:
+        self.bot.add_dynamic_items(ConfirmButton)
+
+    async def cog_unload(self) -> None:
+        self.bot.remove_dynamic_items(ConfirmButton)
+
     @app_commands.command(description="What is remembered here, and how much of it goes with the next question")
     @app_commands.describe(which="The memory to show; your private one holds answers that only you saw")
     async def show(self, interaction: Interaction, which: Which = "this channel's") -> None:
@@ -212,8 +221,8 @@ class HistoryCog(commands.GroupCog, group_name="history", group_description="Wha
         what = "your part of " if mine is not None else ""
         title = memory.title[0].lower() + memory.title[1:]
         question = f"Forget {what}**{title}**, {counted(held)}? There is no way back."
-        view = Confirm(self, memory.key, mine)
-        view.message = await interaction.followup.send(question, view=view, ephemeral=True, wait=True)
+        view = _confirmation(interaction, memory, part=mine is not None)
+        await interaction.followup.send(question, view=view, ephemeral=True)
 
     @app_commands.command(
         description="Forget the last question and its answer: for moderators the last of all, else yours"
@@ -300,37 +309,84 @@ class HistoryCog(commands.GroupCog, group_name="history", group_description="Wha
         return None
 
 
-class Confirm(discord.ui.View):
-    """Asks once more before something is forgotten for good. `message` is the question, set once it is sent."""
+def _confirmation(interaction: Interaction, memory: Memory, *, part: bool) -> discord.ui.View:
+    """The two buttons. What they name is what was asked, whatever the channel's mode is by the time of the answer."""
+    until = int((interaction.created_at + timedelta(seconds=CONFIRM_S)).timestamp())
+    assert memory.key is not None
+    what = _what(memory.key, part=part)
+    view = discord.ui.View(timeout=None)
+    for action, label, style, emoji in (
+        ("forget", "Forget", discord.ButtonStyle.danger, "🗑️"),
+        ("keep", "Keep", discord.ButtonStyle.secondary, None),
+    ):
+        custom_id = f"history:{action}:{what}:{interaction.user.id}:{until}"
+        view.add_item(discord.ui.Button(label=label, style=style, emoji=emoji, custom_id=custom_id))
+    view.stop()  # only its looks are wanted: `ConfirmButton` answers
+    return view
 
-    message: discord.WebhookMessage
 
-    def __init__(self, cog: HistoryCog, key: MemoryKey, asker_id: int | None) -> None:
-        super().__init__(timeout=CONFIRM_S)
-        self._cog = cog
-        self._key = key
-        self._asker_id = asker_id
+def _what(key: MemoryKey, *, part: bool) -> str:
+    if key.is_private:
+        return "private"
+    if not key.is_shared:
+        return "own"
+    return "part" if part else "all"
 
-    async def on_timeout(self) -> None:
-        """No button is left that does nothing."""
-        with contextlib.suppress(discord.HTTPException):  # dismissed, or the 15 minutes are over
-            await self.message.edit(content="Kept: nobody confirmed it in time.", view=None)
 
-    @discord.ui.button(label="Forget", style=discord.ButtonStyle.danger, emoji="🗑️")
-    async def forget(self, interaction: Interaction, _: discord.ui.Button["Confirm"]) -> None:
-        count = await self._cog.history.clear(self._key, self._asker_id)
-        await interaction.response.edit_message(content=f"Forgotten: {counted(count)}.", view=None)
-        self.stop()
+def _key(what: str, channel_id: int, user_id: int) -> MemoryKey:
+    """The memory of a button: the other way round from `_what`."""
+    if what == "private":
+        return MemoryKey.private(channel_id, user_id)
+    return MemoryKey.personal(channel_id, user_id) if what == "own" else MemoryKey.shared(channel_id)
 
-    @discord.ui.button(label="Keep", style=discord.ButtonStyle.secondary)
-    async def keep(self, interaction: Interaction, _: discord.ui.Button["Confirm"]) -> None:
-        await interaction.response.edit_message(content="Kept.", view=None)
-        self.stop()
 
-    async def on_error(  # type: ignore[override]  # our own client's type
-        self, interaction: Interaction, error: Exception, _: discord.ui.Item["Confirm"], /
-    ) -> None:
-        await interaction.client.report(interaction, error)
+class ConfirmButton(
+    discord.ui.DynamicItem[discord.ui.Button[discord.ui.View]],
+    template=(
+        r"history:(?P<action>forget|keep):(?P<what>all|part|own|private):(?P<user_id>[0-9]{1,20}):(?P<until>[0-9]{1,12})"
+    ),
+):
+    """Forgets, or keeps, if it was made for who presses it and not long ago, whichever process showed it."""
+
+    def __init__(self, item: discord.ui.Button[discord.ui.View], named: dict[str, str]) -> None:
+        super().__init__(item)
+        self.forgets = named["action"] == "forget"
+        self.what = named["what"]
+        self.user_id = int(named["user_id"])
+        self.until = int(named["until"])
+
+    @classmethod
+    async def from_custom_id(  # type: ignore[override]  # our own client's type
+        cls, _: Interaction, item: discord.ui.Item[discord.ui.View], match: "re.Match[str]", /
+    ) -> "ConfirmButton":
+        assert isinstance(item, discord.ui.Button)
+        return cls(item, match.groupdict())
+
+    async def callback(self, interaction: Interaction) -> None:  # type: ignore[override]  # as above
+        try:
+            with log_context(request_id=interaction.id):
+                await self._answer(interaction)
+        except Exception as error:  # noqa: BLE001 - discord.py would only log it: the one door takes whatever comes
+            await interaction.client.report(interaction, error)
+
+    async def _answer(self, interaction: Interaction) -> None:
+        left_s = self.until - interaction.created_at.timestamp()
+        if not self.forgets:
+            await interaction.response.edit_message(content="Kept.", view=None)
+        elif interaction.user.id != self.user_id or not 0 <= left_s <= CONFIRM_S:
+            await interaction.response.edit_message(content=KEPT_INSTEAD, view=None)
+        else:
+            await self._forget(interaction)
+
+    async def _forget(self, interaction: Interaction) -> None:
+        if self.what == "all" and not _moderates(interaction):
+            raise NotPermitted("members who can manage messages")
+        await interaction.response.defer()
+        key = _key(self.what, place_of(interaction).channel_id, interaction.user.id)
+        asker_id = interaction.user.id if self.what == "part" else None
+        count = await interaction.client.services.history.clear(key, asker_id)
+        words = f"Forgotten: {counted(count)}." if count else "There is nothing left to forget."
+        await interaction.edit_original_response(content=words, view=None)
 
 
 async def setup(bot: Bot) -> None:

@@ -13,7 +13,8 @@ from discord.ext import commands
 
 from bot.client import Bot, already_acknowledged
 from bot.credits.policy import DIRECT_SCOPE
-from bot.errors import DeliveryError, DeliveryForbidden, MessageGone, NothingChosen
+from bot.drafts import Draft
+from bot.errors import DeliveryError, DeliveryForbidden, DraftGone, MessageGone, NothingChosen
 from bot.guilds import DEFAULTS
 from bot.ops.logging import log_context
 from bot.pictures import showing
@@ -21,8 +22,9 @@ from bot.pictures.choosing import Asked, Rules, choose, shape_sides
 from bot.pictures.orders import Stored
 from bot.pictures.request import PROMPT_LIMIT, SHAPES, Order, Picture
 from bot.storage.errors import StorageBusy, StorageError
-from cogs.ask import Interaction, asker_of, moderates, place_of, promising, quotation
-from cogs.imagine_forms import Form, Typed, Wanted
+from cogs.ask import LARGEST_ID, Interaction, asker_of, moderates, place_of, promising, quotation
+from cogs.forms import Fields, forms_of, give_back
+from cogs.imagine_forms import KEPT, SENT, Kept, PictureForm, Typed, Wanted
 from cogs.picture_options import (
     DESCRIPTIONS,
     SCHEDULER_CHOICES,
@@ -134,13 +136,16 @@ class KeptOrders(commands.Cog):
 
     def __init__(self, bot: Bot) -> None:
         self.bot = bot
+        self._forms = forms_of(bot)
 
     async def cog_load(self) -> None:
-        self.bot.add_dynamic_items(PictureButton, ShapeSelect)
+        self.bot.add_dynamic_items(PictureButton, ShapeSelect, BackButton)
+        self._forms.add(SENT, _form_sent)
         self._resuming = asyncio.create_task(self._resume(), name="go on with pictures of before")
 
     async def cog_unload(self) -> None:
-        self.bot.remove_dynamic_items(PictureButton, ShapeSelect)
+        self.bot.remove_dynamic_items(PictureButton, ShapeSelect, BackButton)
+        self._forms.remove(SENT)
         self._resuming.cancel()
 
     async def _resume(self) -> None:
@@ -211,7 +216,7 @@ class Imagine(commands.Cog):
         await _show_form(
             interaction,
             rules,
-            "Picture this",
+            "menu",
             Typed.of(picture, count=1, spoiler=False, private=message.flags.ephemeral),
         )
 
@@ -224,15 +229,48 @@ def prompt_of(message: discord.Message, me: int) -> str:
     return _EMOJI.sub(r"\1", text)[:PROMPT_LIMIT]
 
 
-async def _show_form(interaction: Interaction, rules: Rules, title: str, typed: Typed) -> None:
+async def _show_form(interaction: Interaction, rules: Rules, name: str, typed: Typed) -> None:
     """A form with the models that can be chosen there. Where there are none, raises why."""
     rules.pick_model()
-    form = Form(title=title, models=rules.offered, unit=interaction.client.services.unit, submit=_submit)
-    await interaction.response.send_modal(form.filled(typed))
+    form = PictureForm(name, typed, rules.offered, interaction.client.services.unit)
+    await interaction.response.send_modal(form)
 
 
-async def _submit(interaction: Interaction, typed: Typed) -> bool:
-    return await order_here(interaction, typed.wanted())
+async def _form_sent(interaction: Interaction, match: "re.Match[str]", fields: Fields) -> None:
+    """Order what was typed; where nothing comes of it, say why, and give it back."""
+    typed = Typed.read(fields)
+    try:
+        if await order_here(interaction, typed.wanted()):
+            return
+        words = ""  # the reply has said it
+    except Exception as error:  # noqa: BLE001 - whatever it is, what was typed must not be lost
+        words = interaction.client.words_for(error)
+    await _give_back(interaction, words, Kept(form=match["name"], typed=typed))
+
+
+async def _give_back(interaction: Interaction, words: str, kept: Kept) -> None:
+    """With a button that opens the form again; where the disk does not take what was typed, with that itself."""
+    draft = Draft(
+        id=interaction.id,
+        user_id=interaction.user.id,
+        guild_id=interaction.guild_id,
+        kind="picture",
+        body=kept.body(),
+    )
+    try:
+        await interaction.client.services.drafts.keep(draft)
+    except StorageError as error:
+        log.warning("what was typed could not be kept: %s", type(error).__name__)
+        await give_back(interaction, words, typed=kept.typed.text)
+    else:
+        await give_back(interaction, f"{words}\n{KEPT}".lstrip(), view=_back_view(draft.id))
+
+
+def _back_view(draft_id: int) -> discord.ui.View:
+    view = discord.ui.View(timeout=None)
+    view.add_item(discord.ui.Button(label="Back to the form", emoji="✏️", custom_id=f"picture:back:{draft_id}"))
+    view.stop()  # only its looks are wanted: `BackButton` answers
+    return view
 
 
 async def _stored(interaction: Interaction, order_id: int) -> Stored:
@@ -297,6 +335,39 @@ class ShapeSelect(
             await interaction.client.report(interaction, error)
 
 
+class BackButton(
+    discord.ui.DynamicItem[discord.ui.Button[discord.ui.View]],
+    template=r"picture:back:(?P<draft_id>[0-9]{1,20})",
+):
+    """Opens a form again with what its presser had typed, whichever process gave that back."""
+
+    def __init__(self, item: discord.ui.Button[discord.ui.View], draft_id: int) -> None:
+        super().__init__(item)
+        self.draft_id = draft_id
+
+    @classmethod
+    async def from_custom_id(  # type: ignore[override]  # our own client's type
+        cls, _: Interaction, item: discord.ui.Item[discord.ui.View], match: "re.Match[str]", /
+    ) -> "BackButton":
+        assert isinstance(item, discord.ui.Button)
+        return cls(item, min(int(match["draft_id"]), LARGEST_ID))
+
+    async def callback(self, interaction: Interaction) -> None:  # type: ignore[override]  # as above
+        try:
+            with log_context(request_id=interaction.id):
+                await _back(interaction, self.draft_id)
+        except Exception as error:  # noqa: BLE001 - as above
+            await interaction.client.report(interaction, error)
+
+
+async def _back(interaction: Interaction, draft_id: int) -> None:
+    body = await interaction.client.services.drafts.get(draft_id, "picture", user_id=interaction.user.id)
+    if body is None:
+        raise DraftGone("picture")
+    kept = Kept.from_draft(body)
+    await _show_form(interaction, await rules_for(interaction), kept.form, kept.typed)
+
+
 async def _cancel(interaction: Interaction, order_id: int) -> None:
     await interaction.response.defer()
     await interaction.client.services.pictures.cancel(
@@ -331,7 +402,7 @@ async def _order_anew(interaction: Interaction, order: Order, picture: Picture) 
 async def _edit(interaction: Interaction, order_id: int) -> None:
     order = (await _stored(interaction, order_id)).order
     typed = Typed.of(order.picture, count=order.count, spoiler=order.spoiler, private=order.private)
-    await _show_form(interaction, await rules_for(interaction), "Edit, and draw again", typed)
+    await _show_form(interaction, await rules_for(interaction), "edit", typed)
 
 
 async def _shape(interaction: Interaction, order_id: int) -> None:

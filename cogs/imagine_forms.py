@@ -1,25 +1,25 @@
 """The form in which a picture is changed before it is ordered: what it shows, and how what was typed is read."""
 
-import logging
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 import discord
 
 from bot.catalog import ImageModel
-from bot.client import NOT_TAKEN
-from bot.errors import ChoiceUnknown, OutOfRange
+from bot.errors import ChoiceUnknown, DraftGone, OutOfRange
 from bot.minitoolai.images import SCHEDULERS
 from bot.money import CreditUnit
 from bot.pictures.choosing import Asked
 from bot.pictures.request import PROMPT_LIMIT, SHAPES, Picture
-from cogs.ask import TOKEN_LIFE_S, Interaction
+from cogs.forms import Fields, Form
 from cogs.picture_options import NUMBERS, price_each
 
-log = logging.getLogger(__name__)
-
+TITLES: Final[Mapping[str, str]] = {"edit": "Edit, and draw again", "menu": "Picture this"}
+"""By the name of the form, which says where it was opened from."""
+SENT: Final = re.compile(r"picture:form:(?P<name>edit|menu)")
+"""The custom id of the form. It need not say more: all that it stands on is in its fields."""
 KEPT: Final = "-# What you typed is kept for 15 minutes."
 REST_LIMIT: Final = 300
 """Characters of the field with the lines."""
@@ -70,6 +70,24 @@ class Typed:
             rest="\n".join(f"{name}: {value}" for name, value in values.items()),
         )
 
+    @classmethod
+    def read(cls, fields: Fields) -> "Typed":
+        """What a submitted form holds. FormUnreadable: an altered client sent it."""
+        return cls(
+            prompt=fields.text("prompt"),
+            negative_prompt=fields.text("negative_prompt"),
+            model=fields.chosen("model") or "",
+            size=fields.text("size"),
+            rest=fields.text("rest"),
+        )
+
+    @property
+    def text(self) -> str:
+        """All of it as one text, to be given back; what was left empty is left out."""
+        named = {"Negative prompt": self.negative_prompt, "Model": self.model, "Size": self.size}
+        lines = [f"{name}: {value}" for name, value in named.items() if value]
+        return "\n".join(filter(None, (self.prompt, *lines, self.rest)))
+
     def wanted(self) -> Wanted:
         """What was asked for. A line that is missing leaves its option open, an empty negative prompt asks for none.
 
@@ -91,6 +109,29 @@ class Typed:
             spoiler=_truth("spoiler", rest.get("spoiler", "")),
             private=_truth("private", rest.get("private", "")),
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kept:
+    """What is on disk below a way back to a form: which one it was, and what was typed."""
+
+    form: str
+    typed: Typed
+
+    def body(self) -> dict[str, Any]:
+        """For a draft."""
+        return asdict(self)
+
+    @classmethod
+    def from_draft(cls, body: dict[str, Any]) -> "Kept":
+        """The other way round. DraftGone: another version of the bot wrote it."""
+        try:
+            kept = cls(form=body["form"], typed=Typed(**body["typed"]))
+        except (KeyError, TypeError) as error:
+            raise DraftGone("picture") from error
+        if kept.form not in TITLES:
+            raise DraftGone("picture")
+        return kept
 
 
 def _lines(text: str) -> dict[str, str]:
@@ -150,70 +191,26 @@ def _truth(option: str, text: str) -> bool:
     return truth
 
 
-Submit: TypeAlias = Callable[[Interaction, Typed], Awaitable[bool]]
-"""Orders what was typed. False: it said why not in the reply, which was there already. Raises what is wrong before."""
+class PictureForm(Form):
+    """Five fields: Discord takes no more in one form. `name` is one of TITLES."""
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Form:
-    """What a form needs to be shown, and shown again: the models to choose from with their prices, and who takes it."""
-
-    title: str
-    models: Sequence[ImageModel]
-    unit: CreditUnit
-    submit: Submit
-
-    def filled(self, typed: Typed) -> "PictureForm":
-        """The form with `typed` in its fields."""
-        return PictureForm(self, typed)
-
-
-class PictureForm(discord.ui.Modal):
-    """Five fields: Discord takes no more in one form."""
-
-    def __init__(self, form: Form, typed: Typed) -> None:
-        super().__init__(title=form.title, timeout=TOKEN_LIFE_S)
-        self._form = form
-        self._prompt = _text("prompt", typed.prompt, long=True, limit=PROMPT_LIMIT)
-        self._negative = _text("negative_prompt", typed.negative_prompt, long=True, limit=PROMPT_LIMIT, required=False)
-        self._model: discord.ui.Select[Any] = discord.ui.Select(
-            custom_id="model", options=_options(form, typed.model), placeholder="Choose a model"
-        )
-        self._size = _text("size", typed.size, limit=30, required=False)
-        self._rest = _text("rest", typed.rest, long=True, limit=REST_LIMIT, required=False)
+    def __init__(self, name: str, typed: Typed, models: Sequence[ImageModel], unit: CreditUnit) -> None:
+        super().__init__(title=TITLES[name], custom_id=f"picture:form:{name}")
         shapes = ", ".join(SHAPES).capitalize()
+        size = f"{shapes}; or width × height, each 256 to 1344 pixels"
+        rest = "steps 1 to 8, cfg_scale 1 to 7, count 1 to 4; spoiler, private: yes or no"
         for text, description, component in (
-            ("Prompt", None, self._prompt),
-            ("Negative prompt", "What to leave out", self._negative),
-            ("Model", None, self._model),
-            ("Size", f"{shapes}; or width × height, each 256 to 1344 pixels", self._size),
-            ("More", "steps 1 to 8, cfg_scale 1 to 7, count 1 to 4; spoiler, private: yes or no", self._rest),
+            ("Prompt", None, _text("prompt", typed.prompt, long=True, limit=PROMPT_LIMIT)),
+            (
+                "Negative prompt",
+                "What to leave out",
+                _text("negative_prompt", typed.negative_prompt, long=True, limit=PROMPT_LIMIT, required=False),
+            ),
+            ("Model", None, _model_select(models, typed.model, unit)),
+            ("Size", size, _text("size", typed.size, limit=30, required=False)),
+            ("More", rest, _text("rest", typed.rest, long=True, limit=REST_LIMIT, required=False)),
         ):
             self.add_item(discord.ui.Label(text=text, description=description, component=component))
-
-    @property
-    def typed(self) -> Typed:
-        """What the fields hold."""
-        return Typed(
-            prompt=self._prompt.value,
-            negative_prompt=self._negative.value,
-            model=self._model.values[0] if self._model.values else "",
-            size=self._size.value,
-            rest=self._rest.value,
-        )
-
-    async def on_submit(self, interaction: Interaction, /) -> None:  # type: ignore[override]  # our own client's type
-        typed = self.typed
-        try:
-            if await self._form.submit(interaction, typed):
-                return
-            words = KEPT
-        except Exception as error:  # noqa: BLE001 - whatever it is, what was typed must not be lost
-            words = f"{interaction.client.words_for(error)}\n{KEPT}"
-        await _give_back(interaction, words, BackToForm(self._form, typed))
-
-    async def on_error(self, interaction: Interaction, error: Exception, /) -> None:  # type: ignore[override]  # as above
-        await interaction.client.report(interaction, error)
 
 
 def _text(
@@ -225,43 +222,11 @@ def _text(
     return discord.ui.TextInput(custom_id=name, style=style, default=fitting, max_length=limit, required=required)
 
 
-def _options(form: Form, chosen: str) -> list[discord.SelectOption]:
-    return [
+def _model_select(models: Sequence[ImageModel], chosen: str, unit: CreditUnit) -> "discord.ui.Select[PictureForm]":
+    options = [
         discord.SelectOption(
-            label=model.id, value=model.id, description=price_each(model, form.unit), default=model.id == chosen
+            label=model.id, value=model.id, description=price_each(model, unit), default=model.id == chosen
         )
-        for model in form.models
+        for model in models
     ]
-
-
-async def _give_back(interaction: Interaction, words: str, view: "BackToForm") -> None:
-    """Say why nothing is drawn, with what was typed. The reply may have been promised, and is seen to by that."""
-    arrivals = interaction.client.services.arrivals
-    try:
-        if interaction.response.is_done():
-            await interaction.followup.send(words, view=view, ephemeral=True)
-        else:
-            await interaction.response.send_message(words, view=view, ephemeral=True)
-    except NOT_TAKEN as failure:
-        log.warning("what was typed could not be given back: %s", type(failure).__name__)
-        arrivals.untold(interaction.id)
-    else:
-        await arrivals.told(interaction.id)
-
-
-class BackToForm(discord.ui.View):
-    """Opens the form again with what was typed, for as long as this process remembers it."""
-
-    def __init__(self, form: Form, typed: Typed) -> None:
-        super().__init__(timeout=TOKEN_LIFE_S)
-        self._form = form
-        self._typed = typed
-
-    @discord.ui.button(label="Back to the form", emoji="✏️")
-    async def back(self, interaction: Interaction, _: "discord.ui.Button[BackToForm]") -> None:
-        await interaction.response.send_modal(self._form.filled(self._typed))
-
-    async def on_error(  # type: ignore[override]  # our own client's type
-        self, interaction: Interaction, error: Exception, _: discord.ui.Item[Any], /
-    ) -> None:
-        await interaction.client.report(interaction, error)
+    return discord.ui.Select(custom_id="model", options=options, placeholder="Choose a model")

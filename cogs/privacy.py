@@ -39,6 +39,7 @@ WORDS: Final[dict[Kind, tuple[str, str]]] = {
     "turns": ("question with its answer", "questions with their answers"),
     "answers": ("answer whose buttons work", "answers whose buttons work"),
     "orders": ("order of pictures", "orders of pictures"),
+    "drafts": ("form under way", "forms under way"),
     "memory_modes": ("choice of how a channel remembers", "choices of how channels remember"),
     "entries": ("line in the ledger of credits", "lines in the ledger of credits"),
     "allowances": ("allowance for you, or set by you", "allowances for you, or set by you"),
@@ -56,6 +57,8 @@ WHO_SEES: Final = """\
 - Each question goes to the MiniToolAI API, with what the memory, pictures and files add to it; so does each order.
 **Kept with a question**: the text of its file, the addresses of its pictures, the message that it is about. In the \
 ledger: amounts, models and times, no words.
+**Kept for little more than an hour**: the message that you chose to ask about, and what you typed in a form that I \
+gave back to you.
 **Never kept**: messages that are not for me, pictures themselves, who is in a server, who is online.
 -# `/privacy export` gives you everything as a file, `/privacy erase` erases it."""
 

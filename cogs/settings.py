@@ -32,6 +32,7 @@ from cogs.decisions import (
     plain,
     setting_words,
 )
+from cogs.forms import Fields, Form, forms_of
 from cogs.picture_options import (
     DESCRIPTIONS,
     SCHEDULER_CHOICES,
@@ -51,7 +52,6 @@ ZONES_SUGGESTED: Final = 25
 """Discord's limit for the choices of an autocomplete."""
 LONGEST_KEPT: Final = 3_650
 """Days that a server can choose where the operator keeps everything for ever."""
-FORM_S: Final = 15 * 60
 PERSONA_SHOWN: Final = 300
 PERSONA_LINES: Final = 10
 """Characters and lines of the persona that `show` quotes; `/settings persona` has the rest."""
@@ -59,6 +59,10 @@ NONE_DRAWS: Final = "The bot's operator offers no models that draw."
 
 Model: TypeAlias = ChatModel | ImageModel
 Edit: TypeAlias = Callable[[GuildSettings], GuildSettings]
+
+_PERSONA: Final = re.compile("settings:persona")
+_WORDS: Final = re.compile("settings:blocked-words")
+"""The custom ids of the forms. They need not say more: the server is where they are sent from."""
 
 _PERIODS: Final[tuple[Period, ...]] = ("day", "week", "month")
 
@@ -92,6 +96,7 @@ class SettingsCog(commands.GroupCog, group_name="settings", group_description="H
     def __init__(self, bot: Bot) -> None:
         self.bot = bot
         self.services = bot.services
+        self._forms = forms_of(bot)
         catalog = bot.services.catalog
         self.operator_model = bot.services.settings.default_model or catalog.default.id
         app_commands.choices(
@@ -102,9 +107,13 @@ class SettingsCog(commands.GroupCog, group_name="settings", group_description="H
 
     async def cog_load(self) -> None:
         self.bot.add_dynamic_items(ModelSelect)
+        self._forms.add(_PERSONA, self._persona_sent)
+        self._forms.add(_WORDS, self._words_sent)
 
     async def cog_unload(self) -> None:
         self.bot.remove_dynamic_items(ModelSelect)
+        self._forms.remove(_PERSONA)
+        self._forms.remove(_WORDS)
 
     @app_commands.command(description="What is decided for this server")
     async def show(self, interaction: Interaction) -> None:
@@ -172,7 +181,7 @@ class SettingsCog(commands.GroupCog, group_name="settings", group_description="H
     async def persona(self, interaction: Interaction) -> None:
         guild_id = require_manager(interaction)
         settings = await self.services.guilds.settings(guild_id)
-        await interaction.response.send_modal(PersonaForm(self, settings.persona))
+        await interaction.response.send_modal(PersonaForm(settings.persona))
 
     @app_commands.command(
         name="blocked-words", description="Words that are refused in what members ask, and masked in what I answer"
@@ -180,7 +189,7 @@ class SettingsCog(commands.GroupCog, group_name="settings", group_description="H
     async def blocked_words(self, interaction: Interaction) -> None:
         guild_id = require_manager(interaction)
         settings = await self.services.guilds.settings(guild_id)
-        await interaction.response.send_modal(WordsForm(self, settings.blocked_words))
+        await interaction.response.send_modal(WordsForm(settings.blocked_words))
 
     @app_commands.command(description="Whether members can order pictures here")
     @app_commands.describe(pictures="on or off")
@@ -331,6 +340,12 @@ class SettingsCog(commands.GroupCog, group_name="settings", group_description="H
         )
         await self._change(interaction, guild, lambda now: replace(now, age_restricted_models=restricted))
 
+    async def _persona_sent(self, interaction: Interaction, _: "re.Match[str]", fields: Fields) -> None:
+        await self.set_persona(interaction, fields.text("persona"))
+
+    async def _words_sent(self, interaction: Interaction, _: "re.Match[str]", fields: Fields) -> None:
+        await self.set_words(interaction, fields.text("words"))
+
     async def set_persona(self, interaction: Interaction, text: str) -> None:
         """Empty stands for the operator's.
 
@@ -347,6 +362,7 @@ class SettingsCog(commands.GroupCog, group_name="settings", group_description="H
         Raises:
             WordListRefused: too many, too long, or nothing that could be looked for.
         """
+        require_manager(interaction)  # first of all: whoever makes up a form learns nothing from it
         words = parse_words(text)
         guild = await self._begin(interaction)
         await self._change(interaction, guild, lambda now: replace(now, blocked_words=words))
@@ -542,7 +558,7 @@ class ModelSelect(
             await interaction.client.report(interaction, error)
 
 
-class PersonaForm(discord.ui.Modal, title="Persona in this server"):
+class PersonaForm(Form, title="Persona in this server"):
     """The server's persona, to be changed; emptied, the operator's counts again."""
 
     text: discord.ui.Label["PersonaForm"] = discord.ui.Label(
@@ -557,21 +573,13 @@ class PersonaForm(discord.ui.Modal, title="Persona in this server"):
         ),
     )
 
-    def __init__(self, cog: SettingsCog, persona: str | None) -> None:
-        super().__init__(timeout=FORM_S)
-        self._cog = cog
+    def __init__(self, persona: str | None) -> None:
+        super().__init__(custom_id=_PERSONA.pattern)
         assert isinstance(self.text.component, discord.ui.TextInput)
         self.text.component.default = persona
 
-    async def on_submit(self, interaction: Interaction, /) -> None:  # type: ignore[override]  # our own client's type
-        assert isinstance(self.text.component, discord.ui.TextInput)
-        await self._cog.set_persona(interaction, self.text.component.value)
 
-    async def on_error(self, interaction: Interaction, error: Exception, /) -> None:  # type: ignore[override]  # as above
-        await interaction.client.report(interaction, error)
-
-
-class WordsForm(discord.ui.Modal, title="Blocked words in this server"):
+class WordsForm(Form, title="Blocked words in this server"):
     """The server's list, to be changed."""
 
     text: discord.ui.Label["WordsForm"] = discord.ui.Label(
@@ -582,18 +590,10 @@ class WordsForm(discord.ui.Modal, title="Blocked words in this server"):
         ),
     )
 
-    def __init__(self, cog: SettingsCog, words: Sequence[str]) -> None:
-        super().__init__(timeout=FORM_S)
-        self._cog = cog
+    def __init__(self, words: Sequence[str]) -> None:
+        super().__init__(custom_id=_WORDS.pattern)
         assert isinstance(self.text.component, discord.ui.TextInput)
         self.text.component.default = "\n".join(words)
-
-    async def on_submit(self, interaction: Interaction, /) -> None:  # type: ignore[override]  # our own client's type
-        assert isinstance(self.text.component, discord.ui.TextInput)
-        await self._cog.set_words(interaction, self.text.component.value)
-
-    async def on_error(self, interaction: Interaction, error: Exception, /) -> None:  # type: ignore[override]  # as above
-        await interaction.client.report(interaction, error)
 
 
 async def setup(bot: Bot) -> None:

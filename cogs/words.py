@@ -41,6 +41,14 @@ _FORGOTTEN: Final[dict[errors.PromptKind, str]] = {
     "picture": "⚠️ I no longer know this order, so this button cannot do anything. Please order with `/imagine`.",
 }
 
+_DRAFT_GONE: Final[dict[errors.PromptKind, str]] = {
+    "question": (
+        "⚠️ I no longer have the message that this question is about: I keep it for 15 minutes. Please choose it again, "
+        "with Apps > Ask about this in its menu."
+    ),
+    "picture": "⚠️ I no longer have what you typed: I keep it for 15 minutes. Please order with `/imagine`.",
+}
+
 _NOTHING_SAID: Final[dict[errors.PromptKind, str]] = {
     "question": "⚠️ There is nothing to answer: please write a question, or attach a picture or a file.",
     "picture": "⚠️ There is nothing to draw: I draw from words alone. Please describe the picture.",
@@ -195,6 +203,9 @@ _SENTENCES: Final[dict[type[BaseException], str | Callable[[Any], str]]] = {
     errors.OutOfRange: lambda e: f"⚠️ `{e.option}` must lie between {e.low:,.10g} and {e.high:,.10g}.",
     errors.AttachmentRefused: _attachment,
     errors.NothingToRepeat: lambda e: _FORGOTTEN[e.of],
+    errors.FormUnknown: "⚠️ I no longer know this form. Please open it again.",
+    errors.FormUnreadable: "⚠️ This form did not reach me as I showed it, so I did nothing. Please open it again.",
+    errors.DraftGone: lambda e: _DRAFT_GONE[e.of],
     errors.NotPermitted: lambda e: f"⚠️ Only {e.needed} may do that.",
     errors.AmountWrong: _amount_wrong,
     errors.UnknownTimeZone: _unknown_zone,

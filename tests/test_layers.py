@@ -16,6 +16,7 @@ LAYERS = [
         "bot.answers",
         "bot.arrivals",
         "bot.credits",
+        "bot.drafts",
         "bot.guilds",
         "bot.pictures",
         "bot.ops",

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
-from bot import guilds
+from bot import drafts, guilds
 from bot.answers import keeping as answers
 from bot.credits import allowances
 from bot.credits import keeping as books
@@ -101,6 +101,7 @@ class Eraser:
         await in_batches(
             database, partial(orders.erase_some, user_id=who, before_id=before, now_us=now_us, limit=BATCH)
         )
+        await database.write(partial(drafts.erase, user_id=who, before_id=before))
         await database.write(partial(_erase_names, wish=wish))
         for scope_id in await database.read(lambda tx: books.scopes(tx, who)):
             handover = await database.read(partial(self._handover, wish=wish, scope_id=scope_id))

@@ -7,7 +7,7 @@ from typing import Final
 
 import orjson
 
-from bot import guilds
+from bot import drafts, guilds
 from bot.answers import keeping as answers
 from bot.credits import allowances
 from bot.credits import keeping as books
@@ -44,7 +44,7 @@ async def records(database: Database, user_id: int) -> AsyncIterator[Record]:
     Raises:
         StorageError.
     """
-    small = {"accounts": books.accounts, "allowances": allowances.export, "erasures": _wishes}
+    small = {"accounts": books.accounts, "allowances": allowances.export, "drafts": drafts.export, "erasures": _wishes}
     for table, read in small.items():
         for record in await database.read(partial(read, user_id=user_id)):
             yield {"table": table, **record}

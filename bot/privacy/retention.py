@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
-from bot import guilds
+from bot import drafts, guilds
 from bot.answers import keeping as answers
 from bot.credits import allowances
 from bot.credits import keeping as books
@@ -133,7 +133,7 @@ class Housekeeper:
 
     async def _forget_old(self) -> int:
         """The operator's days first, for everything: no server keeps more. Then the servers' own."""
-        rows = 0
+        rows = await self._forget_drafts()
         if self._limits.memory:
             rows += await self._forget_memory(self._limits.memory, None)
         if self._limits.orders:
@@ -142,6 +142,10 @@ class Housekeeper:
             rows += await self._forget_memory(chosen, guild_id)
             rows += await self._forget_orders(chosen, guild_id)
         return rows
+
+    async def _forget_drafts(self) -> int:
+        before_us = to_us(self._moment()) - drafts.LIFE_S * 1_000_000
+        return await in_batches(self._database, partial(drafts.delete_some, before_us=before_us, limit=BATCH))
 
     async def _forget_memory(self, days: int, guild_id: int | None) -> int:
         before_us = to_us(self._moment() - timedelta(days=days))
@@ -170,6 +174,7 @@ class Housekeeper:
         before_us = left_us + to_us(self._moment()) - to_us(self._moment() - LEAVING)
         await database.write(lambda tx: answers.forget_modes(tx, guild_id))
         await in_batches(database, partial(answers.delete_some, before_us=before_us, guild_id=guild_id, limit=BATCH))
+        await in_batches(database, partial(drafts.delete_some, before_us=before_us, guild_id=guild_id, limit=BATCH))
         await in_batches(
             database,
             partial(orders.delete_some, before_us=before_us, guild_id=guild_id, now_us=now_us, limit=BATCH),

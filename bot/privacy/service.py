@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
-from bot import guilds
+from bot import drafts, guilds
 from bot.answers import keeping as answers
 from bot.credits import allowances
 from bot.credits import keeping as books
@@ -77,6 +77,7 @@ class Privacy:
             held = [
                 *await answers.held(tx, user_id),
                 *await orders.held(tx, user_id),
+                *await drafts.held(tx, user_id),
                 *await books.held(tx, user_id),
                 *await allowances.held(tx, user_id),
                 *await guilds.held_decisions(tx, user_id),

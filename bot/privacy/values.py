@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-Kind = Literal["turns", "answers", "orders", "memory_modes", "entries", "allowances", "decisions"]
+Kind = Literal["turns", "answers", "orders", "drafts", "memory_modes", "entries", "allowances", "decisions"]
 Record = dict[str, Any]
 """A row as it is exported: its columns by name, without the keys that only machines can use."""
 

@@ -9,7 +9,7 @@ from bot.answers.history import Asked, MemoryKey, Turn
 from bot.answers.question import Asker, AttachmentRef, Place
 from bot.answers.window import Window
 from bot.money import NanoDollars
-from cogs.history import Memory, as_markdown, listed, overview
+from cogs.history import CONFIRM_S, KEPT_INSTEAD, Memory, as_markdown, listed, overview
 from sandbox.discord.cdn import Upload
 from sandbox.discord.messages import Message
 from sandbox.discord.people import Person
@@ -120,15 +120,11 @@ async def test_nothing_is_forgotten_that_was_not_confirmed(house: House) -> None
     assert len(await turns(house)) == 1
 
 
-async def test_a_confirmation_that_nobody_gives_loses_its_buttons(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert house.bot is not None
-    monkeypatch.setattr(house.bot.extensions["cogs.history"], "CONFIRM_S", 0.05)
+async def test_a_confirmation_that_comes_too_late_forgets_nothing_and_loses_its_buttons(house: House) -> None:
     await ask(house, "To be kept")
     question = await command(house, "clear")
-    await house.discord.wait_until(lambda: "Kept" in question.content)
-    assert labels(question) == []
+    house.discord.clock.advance(CONFIRM_S + 1)
+    assert await pressed(house, question, "Forget") == KEPT_INSTEAD
     assert len(await turns(house)) == 1
 
 

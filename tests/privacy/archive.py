@@ -18,6 +18,7 @@ from bot.credits.ledger import Ledger
 from bot.credits.policy import Allowance, OperatorLimits
 from bot.credits.rules import Consumed
 from bot.credits.values import HoldRequest, Standing
+from bot.drafts import Draft, Drafts
 from bot.guilds import SERVER_DEFAULT, Decision, Guilds, Target
 from bot.money import CreditUnit, NanoDollars
 from bot.pictures import orders
@@ -52,6 +53,7 @@ class Archive:
         self._count = 0
         self.guilds = Guilds(self.database)
         self.allowances = Allowances(self.database)
+        self.drafts = Drafts(self.database, now=self.now)
         self.build()
 
     def build(self) -> None:
@@ -178,8 +180,17 @@ class Archive:
             await self.database.write(lambda tx: orders.end(tx, key, ending, at=self.at))
         return key
 
+    async def draft(self, who: int = DANA, *, guild_id: int | None = SERVER) -> int:
+        """The message that an open form is about."""
+        key = self.new_id()
+        body = {"quoted": MARKER, "quoted_author": "Noam"}
+        await self.drafts.keep(Draft(id=key, user_id=who, guild_id=guild_id, kind="question", body=body))
+        return key
+
     async def live(self, who: int = DANA) -> None:
         """A bit of everything that the bot keeps of somebody."""
+        await self.draft(who)
+        await self.draft(who, guild_id=None)
         await self.turn(who)
         await self.turn(who, guild_id=None)
         await self.order(who)

@@ -424,7 +424,7 @@ async def room(archive: Archive, cost: int) -> bool:
     return left is not None and left >= cost
 
 
-@pytest.mark.parametrize("table", ["entries", "turns", "answers", "picture_orders"])
+@pytest.mark.parametrize("table", ["entries", "turns", "answers", "picture_orders", "drafts"])
 async def test_no_statement_walks_through_everybodys_rows(
     archive: Archive, table: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -327,6 +327,7 @@ async def test_an_export_has_every_row_and_no_token(archive: Archive) -> None:
     assert Counter(record["table"] for record in document["records"]) == {
         "accounts": 2,
         "allowances": 1,
+        "drafts": 2,
         "turns": 2,
         "answers": 3,
         "picture_orders": 1,
@@ -339,6 +340,8 @@ async def test_an_export_has_every_row_and_no_token(archive: Archive) -> None:
     [order] = [record for record in document["records"] if record["table"] == "picture_orders"]
     assert order["asked"]["picture"]["prompt"] == MARKER
     assert len(order["pictures"]) == 1
+    [draft, _] = [record for record in document["records"] if record["table"] == "drafts"]
+    assert (draft["body"]["quoted"], draft["guild_id"]) == (MARKER, SERVER)
 
 
 async def test_an_export_of_nobody_says_so(archive: Archive) -> None:
