@@ -11,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import discord
 from discord.ext import commands
@@ -147,8 +147,9 @@ class Forms(commands.Cog):
 def forms_of(bot: Bot) -> Forms:
     """The door, for those who take what comes in."""
     forms = bot.get_cog(Forms.__cog_name__)
-    assert isinstance(forms, Forms), "cogs.forms is loaded before those who have forms"
-    return forms
+    assert forms is not None, "cogs.forms is loaded before those who have forms"
+    # Not held to be an instance: an extension that discord.py loads again is executed anew, and its class is another.
+    return cast(Forms, forms)
 
 
 async def give_back(interaction: Interaction, words: str, *, typed: str = "", view: discord.ui.View = MISSING) -> None:

@@ -1,9 +1,9 @@
 """Carry what is deleted out of the write-ahead log, where the pages of before would stand until it is used anew."""
 
+import asyncio
 import sqlite3
+from contextlib import closing
 from typing import Final
-
-import aiosqlite
 
 from bot.storage.database import sqlite_path
 from bot.storage.errors import StorageFailed
@@ -26,9 +26,13 @@ async def empty_log(url: str) -> bool:
     try:
         # Never makes a file: one that was deleted under the bot must not come back empty.
         there = f"{path.absolute().as_uri()}?mode=rw"
-        async with aiosqlite.connect(there, uri=True, isolation_level=None) as connection:
-            await connection.execute(f"PRAGMA busy_timeout = {WAIT_MS}")
-            [row] = await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
-            return not row[0]
+        # One of the loop's threads, which it awaits before it closes: who is cancelled leaves no connection half open.
+        return await asyncio.to_thread(_emptied, there)
     except sqlite3.Error as error:
         raise StorageFailed(f"{path}: {error}") from error
+
+
+def _emptied(there: str) -> bool:
+    with closing(sqlite3.connect(there, uri=True, isolation_level=None, timeout=WAIT_MS / 1_000)) as connection:
+        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
