@@ -214,7 +214,7 @@ async def open_services(
         yield Services(
             settings=settings,
             catalog=ground.catalog,
-            history=History(database),
+            history=History(database, forgotten=privacy.forget_soon),
             rest=rest,
             answers=_answers(ground, counter, records, recovery),
             pictures=pictures,

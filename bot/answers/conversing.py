@@ -106,7 +106,8 @@ class Conversation:
         """Set the worst case apart: all that is sent, and the longest answer, or as much of it as can be paid.
 
         Raises:
-            CreditsError: not even a short answer can be paid. StorageError: nothing is held.
+            CreditsError: not even a short answer can be paid. StorageError: nothing is held. NothingToRepeat: what
+                it would repeat has been forgotten meanwhile.
         """
         question, model = prepared.job.question, prepared.model
         wanted = prepared.request.max_completion_tokens
@@ -133,6 +134,7 @@ class Conversation:
 
         Raises:
             CreditsError: the answer cannot be paid. Nothing was asked of the API.
+            NothingToRepeat: what it would repeat has been forgotten meanwhile. Nothing was asked, or held.
             DeliveryError: the answer could not be shown, or was deleted. The question is not remembered then.
             StorageError: nothing could be held, and nothing was asked of the API.
         """

@@ -6,7 +6,7 @@ have an order too, the same after a restart.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
@@ -29,6 +29,9 @@ FILE_TEXT_LIMIT: Final = 200_000
 """The most characters of a file that are kept with its turn. The question itself was answered from the whole file."""
 
 FILE_CUT_NOTE: Final = "\n[the rest of this file is no longer kept]"
+
+NOTHING_ASKED: Final = "null"
+"""What is stored in place of a question that was forgotten."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -112,6 +115,7 @@ class AnswerRecord:
 
     `interaction_token` finishes an answer that the process left running; it is not kept in any other state, and Discord
     forgets it 15 minutes after the question. `ending` is how a running one is to be finished, where that is known.
+    `forgotten`: its turn was, so it is not to be repeated; once it has ended, `question` says only who asked and where.
     """
 
     question: Question
@@ -121,6 +125,7 @@ class AnswerRecord:
     turn_id: int | None = None
     interaction_token: str | None = None
     ending: Ended | None = None
+    forgotten: bool = False
 
     @property
     def answer_id(self) -> int:
@@ -268,18 +273,37 @@ async def count_turns(tx: Tx, key: MemoryKey, asker_id: int | None = None) -> in
 
 
 async def clear(tx: Tx, key: MemoryKey, asker_id: int | None = None) -> int:
-    """Forget a memory, or one asker's part of it. How many turns it was."""
+    """Forget a memory, or one asker's part of it, and what its answers' buttons would repeat. How many turns it was."""
     where, params = _whose(key, asker_id)
+    await _forget_answers(tx, f"SELECT question_id FROM turns WHERE {where}", params)  # noqa: S608
     return await tx.execute(f"DELETE FROM turns WHERE {where}", params)  # noqa: S608
 
 
 async def undo(tx: Tx, key: MemoryKey, asker_id: int | None = None) -> Turn | None:
-    """Forget the newest turn of a memory, or of one asker in it, and return it. None: there is none."""
+    """Forget the newest turn of a memory, or of one asker in it, as `clear` would, and return it. None: no turn."""
     newest = await newest_turns(tx, key, 1, asker_id=asker_id)
     if not newest:
         return None
+    await _forget_answers(tx, "?", (newest[0].question_id,))
     await delete_turn(tx, newest[0].question_id)
     return newest[0]
+
+
+async def _forget_answers(tx: Tx, roots: str, params: Sequence[Value]) -> None:
+    """Forget what was asked in the answers to those turns, whose ids `roots` selects.
+
+    They can still be deleted. Those not at their end are shown and charged first, and `_blank` is called then.
+    """
+    mine = f"root_id IN ({roots})"
+    await tx.execute(f"UPDATE answers SET forgotten = 1 WHERE {mine}", params)  # noqa: S608
+    await _blank(tx, f"{mine} AND state <> 'running'", params)
+
+
+async def _blank(tx: Tx, where: str, params: Sequence[Value]) -> None:
+    await tx.execute(
+        f"UPDATE answers SET question = ?, turn_id = NULL WHERE {where} AND forgotten = 1",  # noqa: S608
+        (NOTHING_ASKED, *params),
+    )
 
 
 def _whose(key: MemoryKey, asker_id: int | None) -> tuple[str, tuple[Value, ...]]:
@@ -288,16 +312,19 @@ def _whose(key: MemoryKey, asker_id: int | None) -> tuple[str, tuple[Value, ...]
     return "channel_id = ? AND owner = ? AND asker_id = ?", (key.channel_id, key.owner, asker_id)
 
 
-async def save_answer(tx: Tx, record: AnswerRecord) -> None:
-    """Write the record down, over what was known of this answer before. Its ending has a function of its own."""
+async def save_answer(tx: Tx, record: AnswerRecord, *, root_id: int | None = None) -> None:
+    """Write the record down, over what was known of this answer before. Its ending has a function of its own.
+
+    `root_id` is the question whose turn it is to become part of: its own, unless it says otherwise.
+    """
     question = record.question
     token = record.interaction_token if record.state == "running" else None
     await tx.execute(
         "INSERT INTO answers (answer_id, asker_id, channel_id, guild_id, private, messages, question, state, turn_id, "
-        "interaction_token, updated_at_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "interaction_token, updated_at_us, root_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (answer_id) DO UPDATE SET messages = excluded.messages, question = excluded.question, "
         "state = excluded.state, turn_id = excluded.turn_id, interaction_token = excluded.interaction_token, "
-        "ending = NULL, updated_at_us = excluded.updated_at_us",
+        "ending = NULL, updated_at_us = excluded.updated_at_us, root_id = excluded.root_id",
         (
             record.answer_id,
             question.asker.id,
@@ -310,12 +337,16 @@ async def save_answer(tx: Tx, record: AnswerRecord) -> None:
             record.turn_id,
             token,
             _to_us(record.updated_at),
+            root_id or record.turn_id or record.answer_id,
         ),
     )
 
 
 async def end_answer(tx: Tx, record: AnswerRecord) -> bool:
-    """Write down how an answer has ended. False: it has been forgotten meanwhile, and is not brought back."""
+    """Write down how an answer has ended. False: it has been deleted meanwhile, and is not brought back.
+
+    Of one whose turn has been forgotten nothing is written down that was asked.
+    """
     changed = await tx.execute(
         "UPDATE answers SET messages = ?, question = ?, state = ?, turn_id = ?, interaction_token = NULL,"
         " ending = NULL, updated_at_us = ? WHERE answer_id = ?",
@@ -328,7 +359,14 @@ async def end_answer(tx: Tx, record: AnswerRecord) -> bool:
             record.answer_id,
         ),
     )
+    await _blank(tx, "answer_id = ?", (record.answer_id,))
     return changed == 1
+
+
+async def is_forgotten(tx: Tx, answer_id: int) -> bool:
+    """Whether the turn was forgotten that the answer belongs to."""
+    row = await tx.fetch_one("SELECT 1 FROM answers WHERE answer_id = ? AND forgotten = 1", (answer_id,))
+    return row is not None
 
 
 async def is_running(tx: Tx, answer_id: int) -> bool:
@@ -366,6 +404,8 @@ async def note_cut(tx: Tx, answer_id: int, at: datetime) -> bool:
         " WHERE answer_id = ? AND state = 'running'",
         (_to_us(at), answer_id),
     )
+    if changed:
+        await _blank(tx, "answer_id = ?", (answer_id,))
     return changed == 1
 
 
@@ -439,10 +479,14 @@ async def set_mode(tx: Tx, channel_id: int, choice: ModeChoice) -> None:
 
 
 class History:
-    """The same, each call in a transaction of its own. Raises what `Database.read` and `Database.write` raise."""
+    """The same, each call in a transaction of its own. Raises what `Database.read` and `Database.write` raise.
 
-    def __init__(self, database: Database) -> None:
+    `forgotten` is called when somebody may have forgotten something that is still in the database's log.
+    """
+
+    def __init__(self, database: Database, *, forgotten: Callable[[], None] = lambda: None) -> None:
         self._database = database
+        self._forgotten = forgotten
 
     async def newest_turns(self, key: MemoryKey, limit: int, *, asker_id: int | None = None) -> tuple[Turn, ...]:
         """See `newest_turns` above, as with every method."""
@@ -461,10 +505,16 @@ class History:
         return await self._database.read(lambda tx: turn(tx, question_id))
 
     async def clear(self, key: MemoryKey, asker_id: int | None = None) -> int:
-        return await self._database.write(lambda tx: clear(tx, key, asker_id))
+        try:
+            return await self._database.write(lambda tx: clear(tx, key, asker_id))
+        finally:
+            self._forgotten()  # who is cancelled meanwhile may have been heard
 
     async def undo(self, key: MemoryKey, asker_id: int | None = None) -> Turn | None:
-        return await self._database.write(lambda tx: undo(tx, key, asker_id))
+        try:
+            return await self._database.write(lambda tx: undo(tx, key, asker_id))
+        finally:
+            self._forgotten()
 
     async def save_answer(self, record: AnswerRecord) -> None:
         await self._database.write(lambda tx: save_answer(tx, record))
@@ -544,13 +594,14 @@ def _turn(row: Row) -> Turn:
 
 def _answer(row: Row) -> AnswerRecord:
     return AnswerRecord(
-        question=_question(orjson.loads(row["question"])),
+        question=_question(orjson.loads(row["question"])) if row["question"] != NOTHING_ASKED else _bare_question(row),
         state=row["state"],
         updated_at=_from_us(row["updated_at_us"]),
         messages=tuple((channel_id, message_id) for channel_id, message_id in orjson.loads(row["messages"])),
         turn_id=row["turn_id"],
         interaction_token=row["interaction_token"],
         ending=_ending(row["answer_id"], row["ending"]),
+        forgotten=bool(row["forgotten"]),
     )
 
 
@@ -582,6 +633,16 @@ def _question(stored: Mapping[str, Any]) -> Question:
         "file": AttachmentRef(**file) if file is not None else None,
     }
     return Question(**{**stored, **nested})
+
+
+def _bare_question(row: Row) -> Question:
+    return Question(
+        id=row["answer_id"],
+        asker=Asker(id=row["asker_id"], name=""),
+        place=Place(channel_id=row["channel_id"], guild_id=row["guild_id"]),
+        prompt="",
+        private=bool(row["private"]),
+    )
 
 
 def _bounded(file_text: str | None) -> str | None:

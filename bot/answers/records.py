@@ -15,6 +15,7 @@ from bot.answers.journey import Job, Prepared, Result, is_remembered
 from bot.answers.live import FILE_NAME
 from bot.answers.question import AttachmentRef, Question
 from bot.delivery.messages import Sent
+from bot.errors import NothingToRepeat
 from bot.storage.database import Database, Tx
 from bot.storage.errors import StorageError
 
@@ -114,9 +115,15 @@ class Records:
 
 
 async def begin(job: Job, token: str | None, tx: Tx) -> None:
-    """Write down that an answer is under way, no mere promise any more, and how a later process could finish it."""
+    """Write down that an answer is under way, no mere promise any more, and how a later process could finish it.
+
+    Raises:
+        NothingToRepeat: what it would repeat was forgotten between the press of the button and now.
+    """
+    if job.repeats is not None and await store.is_forgotten(tx, job.repeats):
+        raise NothingToRepeat
     await arrivals.take_up(tx, job.question.id)
-    await store.save_answer(tx, replace(_record(job), interaction_token=token))
+    await store.save_answer(tx, replace(_record(job), interaction_token=token), root_id=job.root_id)
 
 
 async def _remember(tx: Tx, prepared: Prepared, result: Result) -> bool:

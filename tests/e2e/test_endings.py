@@ -22,6 +22,7 @@ from tests.e2e.accounting import USAGE, USED_NANO, books_are_right, charged, dat
 from tests.e2e.conversing import ask, told, turns
 from tests.e2e.house import House, has_button, labels, replies
 from tests.e2e.reading import WRITING, footer_of, picture, without_subtext
+from tests.privacy.archive import mentions
 
 TEXT = ("The treasure lies", " in Durango.")
 WHOLE = "".join(TEXT)
@@ -457,6 +458,53 @@ async def test_what_is_deleted_while_it_is_finished_does_not_come_back(house: Ho
     assert (await charged(house)).reason == "finished"
     assert await turns(house) == ()
     assert await records(house) == []
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("stopped", [False, True], ids=["by this process", "by the next start"])
+async def test_what_is_forgotten_before_its_last_edit_is_shown_and_charged_and_gone_then(
+    empty_house: House, stopped: bool
+) -> None:
+    house = empty_house
+    async with house.running() as bot:
+        _, shown, fault = await out_of_reach(house, by_slash)
+        assert await bot.services.history.clear(MemoryKey.shared(house.channel.id)) == 1
+        assert await entries(house) == {}
+        if not stopped:
+            fault.times = 0
+            await house.ended(shown)
+            await charged(house)
+    house.discord.faults.clear()
+    async with house.running():
+        await house.ended(shown)
+        entry = await charged(house)
+        assert (entry.reason, entry.user_nano) == ("finished", USED_NANO)
+        assert WHOLE in shown.content
+        assert await turns(house) == ()
+        pressed = await house.dana.click(shown, label="Regenerate")
+        said = await house.discord.wait_until(
+            lambda: next((m for m in pressed.messages if m is not shown and m.content), None)
+        )
+        assert "I no longer know this answer" in said.content
+    async with snapshot(database_url(house)) as tx:
+        assert await mentions(tx, needles=["Where?", WHOLE]) == []
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_stop_closes_what_was_forgotten_and_could_not_be_finished(empty_house: House) -> None:
+    house = empty_house
+    async with house.running() as bot:
+        _, shown, _ = await out_of_reach(house, in_private)
+        key = MemoryKey.private(house.channel.id, house.dana.user.id)
+        assert await bot.services.history.clear(key) == 1
+    house.discord.faults.clear()
+    house.discord.clock.advance(16 * 60)
+    async with house.running():
+        assert (await charged(house)).reason == "undelivered"
+        await house.dana.click(shown, label="Stop")
+        await house.ended(shown)
+    async with snapshot(database_url(house)) as tx:
+        assert await mentions(tx, needles=["Where?", WHOLE]) == []
 
 
 async def test_what_is_deleted_while_it_is_given_does_not_come_back(house: House) -> None:
