@@ -397,6 +397,12 @@ async def note_ending(
     return changed == 1
 
 
+async def noted_ending(tx: Tx, answer_id: int) -> Ended | None:
+    """What `note_ending` wrote down of an answer that is not at its end; None: nothing, or nothing readable."""
+    row = await tx.fetch_one("SELECT ending FROM answers WHERE answer_id = ? AND state = 'running'", (answer_id,))
+    return _ending(answer_id, row["ending"]) if row is not None else None
+
+
 async def note_cut(tx: Tx, answer_id: int, at: datetime) -> bool:
     """A running answer has been closed. False: it has ended otherwise, or is not known any more, and stays so."""
     changed = await tx.execute(

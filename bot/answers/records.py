@@ -81,6 +81,15 @@ class Records:
             log.error("a turn could not be stored: %s", error)
             return make(False), False
 
+    async def noted_ending(self, answer_id: int) -> Ended | None:
+        """How the running answer is to be finished, by every `note_ending` that began before; None: it is not known.
+
+        Raises:
+            StorageError: it could not be read.
+        """
+        # By the writer, which works off what waits in order: a reader may be quicker than what is being written.
+        return await self._database.write(lambda tx: store.noted_ending(tx, answer_id))
+
     async def settle(self, prepared: Prepared, ended: Ended, charge: Charge, sent: tuple[Sent, ...]) -> None:
         """Charge the answer that is shown, and write down where it stands, for its buttons, and where its pictures can
         be read again: in one transaction.

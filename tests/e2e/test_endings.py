@@ -5,14 +5,23 @@ import contextlib
 import logging
 import signal
 import sqlite3
+import threading
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 import bot.answers.live
 import bot.answers.recovery
 import bot.answers.service
+from bot.answers import conversing
+from bot.answers import history as store
+from bot.answers.conversing import Conversation
 from bot.answers.history import MemoryKey
+from bot.answers.journey import Result
+from bot.client import Bot
+from bot.storage.database import Tx
 from bot.storage.snapshot import snapshot
 from sandbox.discord.faults import Fault, Hold
 from sandbox.discord.messages import Interaction, Message
@@ -173,6 +182,142 @@ async def test_who_has_deleted_their_answer_by_a_button_pays_for_it_as_if_stoppe
     entry = await charged(house, interaction.id)
     assert entry.reason == "stopped"
     assert entry.user_nano == entry.provider_nano > 0
+
+
+# Cancelled while it is written down how it has ended
+
+
+@dataclass(frozen=True)
+class Doorway:
+    """Stops the database's writer in one transaction until it may `go_on`."""
+
+    reached: threading.Event = field(default_factory=threading.Event)
+    go_on: threading.Event = field(default_factory=threading.Event)
+
+    async def stand(self, _: Tx) -> None:
+        self.reached.set()
+        assert self.go_on.wait(30)
+
+    async def until_reached(self) -> None:
+        assert await asyncio.to_thread(self.reached.wait, 30)
+
+
+async def all_said_but_the_end(house: House) -> tuple[Interaction, Message, asyncio.Event]:
+    """All words are shown, where is on disk, and the API ends its answer with the event."""
+    gate = asyncio.Event()
+    house.api.script(Script([WHOLE], stall_after=1, gate=gate, usage=USAGE))
+    asked = await house.dana.slash(house.channel, "ask", prompt="Where?")
+    shown = await house.discord.wait_until(lambda: next((m for m in replies(asked) if WHOLE in m.content), None))
+
+    async def placed() -> bool:
+        async with snapshot(database_url(house)) as tx:
+            return await tx.fetch_one("SELECT 1 FROM answers WHERE messages <> '[]'") is not None
+
+    await until(placed)
+    return asked, shown, gate
+
+
+async def cancelled(running: Bot, asked: Interaction) -> None:
+    """As when the bot stops and an answer does not end in time."""
+    task = running.services.answers._running[asked.id].task
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)  # to where it is cancelled
+
+
+async def over(running: Bot) -> None:
+    async def ended() -> bool:
+        return running.services.answers.open_count == 0
+
+    await until(ended)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known in time", "not known in time"])
+async def test_cancelled_while_its_ending_is_written_it_is_charged_by_the_start_that_shows_it_whole(
+    empty_house: House, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    house, doorway, note_ending = empty_house, Doorway(), store.note_ending
+
+    async def standing(tx: Tx, *args: Any, **more: Any) -> bool:
+        await doorway.stand(tx)
+        return await note_ending(tx, *args, **more)
+
+    if not known:
+        monkeypatch.setattr(conversing, "LEARN_S", 0.05)
+    async with house.running() as running:
+        asked, shown, gate = await all_said_but_the_end(house)
+        with monkeypatch.context() as patched:
+            patched.setattr(store, "note_ending", standing)
+            gate.set()
+            await doorway.until_reached()
+            await cancelled(running, asked)
+            if not known:
+                await over(running)
+            doorway.go_on.set()
+        await over(running)
+    assert await entries(house) == {}, "nobody pays for what they were not shown"
+    async with house.running():
+        await house.ended(shown)
+        entry = await charged(house)
+        assert (entry.reason, entry.user_nano) == ("finished", USED_NANO)
+        assert [turn.answer for turn in await turns(house)] == [WHOLE]
+    assert WHOLE in shown.content
+    assert "1,000 tokens in, 200 out" in footer_of(shown)
+
+
+async def test_cancelled_before_its_ending_is_written_it_is_cut_off_and_costs_nothing(
+    empty_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house, doorway, queued = empty_house, Doorway(), asyncio.Event()
+    result_of = Conversation._result
+
+    def about_to_write(*args: Any) -> Result:
+        queued.set()
+        return result_of(*args)
+
+    monkeypatch.setattr(Conversation, "_result", about_to_write)
+    async with house.running() as running:
+        asked, shown, gate = await all_said_but_the_end(house)
+        standing = asyncio.create_task(running.services.database.write(doorway.stand))
+        await doorway.until_reached()
+        gate.set()
+        async with asyncio.timeout(30):
+            await queued.wait()
+        await cancelled(running, asked)
+        doorway.go_on.set()
+        await standing
+        entry = await charged(house)
+        assert (entry.reason, entry.user_nano, entry.provider_nano) == ("shutdown", 0, USED_NANO)
+    async with house.running():
+        await house.ended(shown)
+        assert await turns(house) == ()
+    assert shown.content.endswith("⚠️ Cut off: I was interrupted while writing this.")
+
+
+async def test_what_costs_nothing_is_charged_so_at_once_when_it_is_cancelled_while_its_ending_is_written(
+    empty_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house, doorway, note_ending = empty_house, Doorway(), store.note_ending
+
+    async def standing(tx: Tx, *args: Any, **more: Any) -> bool:
+        await doorway.stand(tx)
+        return await note_ending(tx, *args, **more)
+
+    async with house.running() as running:
+        gate = asyncio.Event()
+        house.api.script(Script([WHOLE, " and"], stall_after=1, break_after=2, gate=gate))
+        asked = await house.dana.slash(house.channel, "ask", prompt="Where?")
+        shown = await house.discord.wait_until(lambda: next((m for m in replies(asked) if WHOLE in m.content), None))
+        monkeypatch.setattr(store, "note_ending", standing)
+        gate.set()
+        await doorway.until_reached()
+        await cancelled(running, asked)
+        doorway.go_on.set()
+        entry = await charged(house)
+        assert (entry.reason, entry.user_nano) == ("shutdown", 0)
+    async with house.running():
+        await house.ended(shown)
+    assert "not charged" in footer_of(shown)
 
 
 # Discord is out of reach
