@@ -8,8 +8,10 @@ import sqlite3
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+import orjson
 import pytest
 
 import bot.answers.live
@@ -133,6 +135,7 @@ async def test_an_answer_of_several_messages_is_whole_after_a_kill_and_none_is_t
         gate.set()
         async with asyncio.timeout(30):
             await hold.reached.wait()
+        await until(partial(are_noted, house, before))
         await killed(house, process)
     async with house.running():
         await house.ended(messages_of(house, asked)[-1])
@@ -142,6 +145,13 @@ async def test_an_answer_of_several_messages_is_whole_after_a_kill_and_none_is_t
     for number in range(20):
         assert sum(f"Paragraph {number}:" in m.content for m in after) == 1
     assert [labels(m) for m in after[:-1]] == [[]] * (len(after) - 1)
+
+
+async def are_noted(house: House, message_ids: list[int]) -> bool:
+    """Whether it is on disk in which messages the only answer stands, which follows Discord's answers."""
+    async with snapshot(database_url(house)) as tx:
+        row = await tx.fetch_one("SELECT messages FROM answers")
+    return row is not None and [message_id for _, message_id in orjson.loads(row["messages"])] == message_ids
 
 
 async def test_an_answer_that_nobody_can_be_shown_any_more_costs_nothing_and_is_not_remembered(
@@ -590,8 +600,11 @@ async def test_an_owed_answer_without_a_message_gets_one_however_often_its_edit_
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_what_is_deleted_while_it_is_finished_does_not_come_back(house: House) -> None:
+async def test_what_is_deleted_while_it_is_finished_does_not_come_back(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, shown, fault = await out_of_reach(house, by_slash)
+    monkeypatch.setattr(bot.answers.live, "INSIST_S", 30.0)  # the last edit is to wait for all of what follows
     hold = house.discord.faults.hold(Hold(method="PATCH", template="…/messages/…", answered=True))
     fault.times = 0
     async with asyncio.timeout(30):
@@ -717,9 +730,10 @@ async def test_where_one_of_several_messages_is_gone_the_last_does_not_look_unfi
 
 @pytest.mark.usefixtures("impatient")
 async def test_an_answer_that_was_charged_without_its_record_is_not_cut_off_for_one_message_that_is_gone(
-    empty_house: House,
+    empty_house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house = empty_house
+    monkeypatch.setattr(bot.answers.live, "INSIST_S", 30.0)  # the last edits of several messages take their time
     async with house.running() as bot:
         await bot.services.database.write(lambda tx: tx.execute(STUCK))
         house.api.script(Script(LONG, usage=USAGE))
