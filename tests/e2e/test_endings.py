@@ -733,7 +733,7 @@ async def test_an_answer_that_was_charged_without_its_record_is_not_cut_off_for_
     empty_house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house = empty_house
-    monkeypatch.setattr(bot.answers.live, "INSIST_S", 30.0)  # the last edits of several messages take their time
+    monkeypatch.setattr("bot.answers.live.INSIST_S", 30.0)  # the last edits of several messages take their time
     async with house.running() as bot:
         await bot.services.database.write(lambda tx: tx.execute(STUCK))
         house.api.script(Script(LONG, usage=USAGE))
