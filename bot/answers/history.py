@@ -6,7 +6,7 @@ have an order too, the same after a restart.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
@@ -131,6 +131,11 @@ class AnswerRecord:
     def answer_id(self) -> int:
         """The question's id."""
         return self.question.id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Forgotten:
+    """Announced by transactions in which something was forgotten on request: it may still be in the database's log."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -297,13 +302,16 @@ async def _forget_answers(tx: Tx, roots: str, params: Sequence[Value]) -> None:
     mine = f"root_id IN ({roots})"
     await tx.execute(f"UPDATE answers SET forgotten = 1 WHERE {mine}", params)  # noqa: S608
     await _blank(tx, f"{mine} AND state <> 'running'", params)
+    tx.announce(Forgotten())
 
 
 async def _blank(tx: Tx, where: str, params: Sequence[Value]) -> None:
-    await tx.execute(
+    blanked = await tx.execute(
         f"UPDATE answers SET question = ?, turn_id = NULL WHERE {where} AND forgotten = 1",  # noqa: S608
         (NOTHING_ASKED, *params),
     )
+    if blanked:
+        tx.announce(Forgotten())
 
 
 def _whose(key: MemoryKey, asker_id: int | None) -> tuple[str, tuple[Value, ...]]:
@@ -485,14 +493,10 @@ async def set_mode(tx: Tx, channel_id: int, choice: ModeChoice) -> None:
 
 
 class History:
-    """The same, each call in a transaction of its own. Raises what `Database.read` and `Database.write` raise.
+    """The same, each call in a transaction of its own. Raises what `Database.read` and `Database.write` raise."""
 
-    `forgotten` is called when somebody may have forgotten something that is still in the database's log.
-    """
-
-    def __init__(self, database: Database, *, forgotten: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._forgotten = forgotten
 
     async def newest_turns(self, key: MemoryKey, limit: int, *, asker_id: int | None = None) -> tuple[Turn, ...]:
         """See `newest_turns` above, as with every method."""
@@ -511,16 +515,10 @@ class History:
         return await self._database.read(lambda tx: turn(tx, question_id))
 
     async def clear(self, key: MemoryKey, asker_id: int | None = None) -> int:
-        try:
-            return await self._database.write(lambda tx: clear(tx, key, asker_id))
-        finally:
-            self._forgotten()  # who is cancelled meanwhile may have been heard
+        return await self._database.write(lambda tx: clear(tx, key, asker_id))
 
     async def undo(self, key: MemoryKey, asker_id: int | None = None) -> Turn | None:
-        try:
-            return await self._database.write(lambda tx: undo(tx, key, asker_id))
-        finally:
-            self._forgotten()
+        return await self._database.write(lambda tx: undo(tx, key, asker_id))
 
     async def save_answer(self, record: AnswerRecord) -> None:
         await self._database.write(lambda tx: save_answer(tx, record))

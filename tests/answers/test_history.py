@@ -289,16 +289,26 @@ async def test_an_answer_to_no_forgotten_turn_ends_as_it_is(history: History, da
     assert not await database.read(lambda tx: rows.is_forgotten(tx, 6))
 
 
-async def test_whoever_keeps_house_is_told_of_what_was_forgotten(database: Database) -> None:
-    told: list[str] = []
-    history = History(database, forgotten=lambda: told.append("forgotten"))
-    await history.append_turn(a_turn(1))
-    await history.append_turn(a_turn(2))
-    assert told == []
-    await history.undo(SHARED)
-    assert len(told) == 1
-    await history.clear(SHARED)
-    assert len(told) == 2
+async def test_whoever_keeps_house_is_told_of_what_was_forgotten_and_again_when_its_answer_has_ended(url: str) -> None:
+    told: list[object] = []
+    async with Database.open(url, hear=told.append) as database:
+        history = History(database)
+        await history.append_turn(a_turn(1))
+        await history.append_turn(a_turn(2))
+        for answer_id in (5, 6):
+            await save_in_turn(history, a_record(answer_id), 1)
+        await history.save_answer(a_record(7))
+        assert told == []
+        await history.undo(SHARED)
+        assert told == [rows.Forgotten()]
+        await history.clear(SHARED)
+        assert len(told) == 2
+        await history.note_cut(5, NOON)
+        assert len(told) == 3
+        await database.write(lambda tx: rows.end_answer(tx, a_record(6, state="done")))
+        assert len(told) == 4
+        await database.write(lambda tx: rows.end_answer(tx, a_record(7, state="done")))
+        assert len(told) == 4
 
 
 async def test_one_turn_can_be_forgotten(history: History) -> None:
