@@ -17,7 +17,7 @@ import aiohttp
 
 from bot.answers.attachments import AttachmentLimits, Attachments
 from bot.answers.conversing import Conversation
-from bot.answers.history import History
+from bot.answers.history import Forgotten, History
 from bot.answers.pictures import PictureAddresses
 from bot.answers.preparing import Preparation
 from bot.answers.records import Records
@@ -114,7 +114,8 @@ class Services:
 
 @dataclass(frozen=True, kw_only=True)
 class _Ground:
-    """What the services stand on. `late` writes what could not be written when a charge ended."""
+    """What the services stand on. `late` writes what could not be written when a charge ended; `forgotten` is set when
+    something was that the database's log may still hold."""
 
     settings: Settings
     catalog: Catalog
@@ -124,6 +125,7 @@ class _Ground:
     metrics: Metrics
     now: Callable[[], float]
     database: Database
+    forgotten: asyncio.Event
     api: MiniToolAI
     session: aiohttp.ClientSession
     rest: DiscordRest
@@ -134,11 +136,11 @@ class _Ground:
 
 async def _open_ground(stack: AsyncExitStack, settings: Settings, now: Callable[[], float]) -> _Ground:
     """Open them; `stack` closes them. Raises as `open_services`."""
-    catalog, metrics = Catalog.load(settings.catalog_file), Metrics()
+    catalog, metrics, forgotten = Catalog.load(settings.catalog_file), Metrics(), asyncio.Event()
     default_model = _default_model(settings, catalog)
     limits, unit = OperatorLimits.load(settings), CreditUnit(nano=settings.credit_nano)
     database = await stack.enter_async_context(
-        Database.open(settings.database_url, observer=metrics, hear=partial(_hear, metrics))
+        Database.open(settings.database_url, observer=metrics, hear=partial(_hear, metrics, forgotten))
     )
     api = await stack.enter_async_context(_api(settings, metrics))
     session = await stack.enter_async_context(
@@ -163,6 +165,7 @@ async def _open_ground(stack: AsyncExitStack, settings: Settings, now: Callable[
         metrics=metrics,
         now=now,
         database=database,
+        forgotten=forgotten,
         api=api,
         session=session,
         rest=rest,
@@ -269,8 +272,10 @@ def _answers(ground: _Ground, counter: TokenCounter, records: Records, recovery:
     )
 
 
-def _hear(metrics: Metrics, fact: object) -> None:
+def _hear(metrics: Metrics, forgotten: asyncio.Event, fact: object) -> None:
     """What transactions announce, once it is on disk."""
+    if isinstance(fact, Forgotten):
+        forgotten.set()
     if isinstance(fact, Entry):
         metrics.charged(fact)
         log_charge(fact)
@@ -352,7 +357,9 @@ async def _privacy(ground: _Ground, pictures: Pictures) -> AsyncIterator[Privacy
         memory=settings.retention_days, orders=settings.picture_order_days, grace=settings.guild_grace_days
     )
     eraser = Eraser(database, limits=limits, now=now)
-    housekeeper = Housekeeper(database, url=settings.database_url, limits=kept, eraser=eraser, now=now)
+    housekeeper = Housekeeper(
+        database, url=settings.database_url, limits=kept, eraser=eraser, now=now, woken=ground.forgotten
+    )
     async with housekeeper.running():
         yield Privacy(
             database=database, pictures=pictures, eraser=eraser, housekeeper=housekeeper, limits=kept, now=now

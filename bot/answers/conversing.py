@@ -54,6 +54,7 @@ from bot.minitoolai.client import MiniToolAI
 from bot.money import CreditUnit, NanoDollars
 from bot.observer import SILENT, Observer
 from bot.settings import Settings
+from bot.storage.errors import StorageError
 from bot.wordlist import Masker
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,8 @@ SILENCE_S: Final = 4.0
 """After so long without a word the reply says that the model is at it, and offers Stop."""
 QUOTE_MARK: Final = 12
 """So many characters in a row that stand in the conversation and in the API's words for an error are a quotation."""
+LEARN_S: Final = 1.0
+"""How long who is cancelled waits to hear whether it was written down how the answer has ended."""
 ABANDONED: Final = "⚠️ Cut off: something went wrong on my side."
 OPERATOR_MUST_ACT: Final = (ProviderKeyRefused, ProviderOutOfCredit)
 
@@ -106,7 +109,8 @@ class Conversation:
         """Set the worst case apart: all that is sent, and the longest answer, or as much of it as can be paid.
 
         Raises:
-            CreditsError: not even a short answer can be paid. StorageError: nothing is held.
+            CreditsError: not even a short answer can be paid. StorageError: nothing is held. NothingToRepeat: what
+                it would repeat has been forgotten meanwhile.
         """
         question, model = prepared.job.question, prepared.model
         wanted = prepared.request.max_completion_tokens
@@ -133,6 +137,7 @@ class Conversation:
 
         Raises:
             CreditsError: the answer cannot be paid. Nothing was asked of the API.
+            NothingToRepeat: what it would repeat has been forgotten meanwhile. Nothing was asked, or held.
             DeliveryError: the answer could not be shown, or was deleted. The question is not remembered then.
             StorageError: nothing could be held, and nothing was asked of the API.
         """
@@ -188,9 +193,7 @@ class Conversation:
                 live.check()
                 # Remembered before its last edit, so that the next question finds it, and charged after it, so that
                 # nobody pays for what they were not shown. In between, what is on disk is enough to do both.
-                ended, noted = await self._records.note_ending(
-                    prepared, result, live.messages_shown, make=partial(self._ended, prepared, result, charge, live)
-                )
+                ended, noted = await self._note_ending(prepared, result, charge, live)
                 remembered = ended.remembered
                 whole = await self._deliver(live, prepared, ended, charge, noted=noted)
                 if whole:
@@ -201,6 +204,14 @@ class Conversation:
         if not whole:
             log.warning("Discord is out of reach: the last edit of an answer comes later, and its charge with it")
         log.info("answered (%s) by %s, %d + %d tokens", result.ending, prepared.model.id, *_counts(result.usage))
+
+    async def _note_ending(self, prepared: Prepared, result: Result, charge: Charge, live: Live) -> tuple[Ended, bool]:
+        make = partial(self._ended, prepared, result, charge, live)
+        try:
+            return await self._records.note_ending(prepared, result, live.messages_shown, make=make)
+        except asyncio.CancelledError:
+            await self._leave_if_noted(prepared.job.question.id, charge)
+            raise
 
     async def _deliver(self, live: Live, prepared: Prepared, ended: Ended, charge: Charge, *, noted: bool) -> bool:
         """Show the end, and charge it then. False: Discord is out of reach, and both are left to `owe`'s taker.
@@ -219,10 +230,28 @@ class Conversation:
             charge.leave()
             return False
         except asyncio.CancelledError:
-            if noted and PAYERS[ended.reason].user != "nothing":  # else there is nothing that a restart could change
+            if noted and _costs(ended):  # else there is nothing that a restart could change
                 charge.leave()
             raise
         return True
+
+    async def _leave_if_noted(self, answer_id: int, charge: Charge) -> None:
+        """Leave the charge to who shows the answer, if it was written down how it has ended though who wrote it was
+        cancelled: that takes back no write that had its turn.
+
+        It is left also where that is not known in time: then the next start either shows it whole and charges it, or
+        cuts it off, and its hold ends by the crash rule.
+        """
+        leave = True
+        try:
+            async with asyncio.timeout(LEARN_S):
+                noted = await self._records.noted_ending(answer_id)
+            leave = noted is not None and _costs(noted)
+        except (TimeoutError, StorageError) as error:
+            log.warning("how an answer has ended is perhaps written down, perhaps not: %s", type(error).__name__)
+        finally:
+            if leave:
+                charge.leave()
 
     async def _listen(
         self, prepared: Prepared, heard: Heard, live: Live, running: Running, stopwatch: Stopwatch
@@ -368,6 +397,10 @@ def unquoting(detail: str, request: ChatRequest) -> str:
     if any((len(text) < QUOTE_MARK and text in detail) or any(run in text for run in runs) for text in written):
         return "(its words are withheld: they quote the conversation)"
     return detail
+
+
+def _costs(ended: Ended) -> bool:
+    return PAYERS[ended.reason].user != "nothing"
 
 
 def _cut_off(words: str, ending: Ending) -> str:

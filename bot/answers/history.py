@@ -30,6 +30,9 @@ FILE_TEXT_LIMIT: Final = 200_000
 
 FILE_CUT_NOTE: Final = "\n[the rest of this file is no longer kept]"
 
+NOTHING_ASKED: Final = "null"
+"""What is stored in place of a question that was forgotten."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -112,6 +115,7 @@ class AnswerRecord:
 
     `interaction_token` finishes an answer that the process left running; it is not kept in any other state, and Discord
     forgets it 15 minutes after the question. `ending` is how a running one is to be finished, where that is known.
+    `forgotten`: its turn was, so it is not to be repeated; once it has ended, `question` says only who asked and where.
     """
 
     question: Question
@@ -121,11 +125,17 @@ class AnswerRecord:
     turn_id: int | None = None
     interaction_token: str | None = None
     ending: Ended | None = None
+    forgotten: bool = False
 
     @property
     def answer_id(self) -> int:
         """The question's id."""
         return self.question.id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Forgotten:
+    """Announced by transactions in which something was forgotten on request: it may still be in the database's log."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -268,18 +278,40 @@ async def count_turns(tx: Tx, key: MemoryKey, asker_id: int | None = None) -> in
 
 
 async def clear(tx: Tx, key: MemoryKey, asker_id: int | None = None) -> int:
-    """Forget a memory, or one asker's part of it. How many turns it was."""
+    """Forget a memory, or one asker's part of it, and what its answers' buttons would repeat. How many turns it was."""
     where, params = _whose(key, asker_id)
+    await _forget_answers(tx, f"SELECT question_id FROM turns WHERE {where}", params)  # noqa: S608
     return await tx.execute(f"DELETE FROM turns WHERE {where}", params)  # noqa: S608
 
 
 async def undo(tx: Tx, key: MemoryKey, asker_id: int | None = None) -> Turn | None:
-    """Forget the newest turn of a memory, or of one asker in it, and return it. None: there is none."""
+    """Forget the newest turn of a memory, or of one asker in it, as `clear` would, and return it. None: no turn."""
     newest = await newest_turns(tx, key, 1, asker_id=asker_id)
     if not newest:
         return None
+    await _forget_answers(tx, "?", (newest[0].question_id,))
     await delete_turn(tx, newest[0].question_id)
     return newest[0]
+
+
+async def _forget_answers(tx: Tx, roots: str, params: Sequence[Value]) -> None:
+    """Forget what was asked in the answers to those turns, whose ids `roots` selects.
+
+    They can still be deleted. Those not at their end are shown and charged first, and `_blank` is called then.
+    """
+    mine = f"root_id IN ({roots})"
+    await tx.execute(f"UPDATE answers SET forgotten = 1 WHERE {mine}", params)  # noqa: S608
+    await _blank(tx, f"{mine} AND state <> 'running'", params)
+    tx.announce(Forgotten())
+
+
+async def _blank(tx: Tx, where: str, params: Sequence[Value]) -> None:
+    blanked = await tx.execute(
+        f"UPDATE answers SET question = ?, turn_id = NULL WHERE {where} AND forgotten = 1",  # noqa: S608
+        (NOTHING_ASKED, *params),
+    )
+    if blanked:
+        tx.announce(Forgotten())
 
 
 def _whose(key: MemoryKey, asker_id: int | None) -> tuple[str, tuple[Value, ...]]:
@@ -288,16 +320,19 @@ def _whose(key: MemoryKey, asker_id: int | None) -> tuple[str, tuple[Value, ...]
     return "channel_id = ? AND owner = ? AND asker_id = ?", (key.channel_id, key.owner, asker_id)
 
 
-async def save_answer(tx: Tx, record: AnswerRecord) -> None:
-    """Write the record down, over what was known of this answer before. Its ending has a function of its own."""
+async def save_answer(tx: Tx, record: AnswerRecord, *, root_id: int | None = None) -> None:
+    """Write the record down, over what was known of this answer before. Its ending has a function of its own.
+
+    `root_id` is the question whose turn it is to become part of: its own, unless it says otherwise.
+    """
     question = record.question
     token = record.interaction_token if record.state == "running" else None
     await tx.execute(
         "INSERT INTO answers (answer_id, asker_id, channel_id, guild_id, private, messages, question, state, turn_id, "
-        "interaction_token, updated_at_us) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+        "interaction_token, updated_at_us, root_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (answer_id) DO UPDATE SET messages = excluded.messages, question = excluded.question, "
         "state = excluded.state, turn_id = excluded.turn_id, interaction_token = excluded.interaction_token, "
-        "ending = NULL, updated_at_us = excluded.updated_at_us",
+        "ending = NULL, updated_at_us = excluded.updated_at_us, root_id = excluded.root_id",
         (
             record.answer_id,
             question.asker.id,
@@ -310,12 +345,16 @@ async def save_answer(tx: Tx, record: AnswerRecord) -> None:
             record.turn_id,
             token,
             _to_us(record.updated_at),
+            root_id or record.turn_id or record.answer_id,
         ),
     )
 
 
 async def end_answer(tx: Tx, record: AnswerRecord) -> bool:
-    """Write down how an answer has ended. False: it has been forgotten meanwhile, and is not brought back."""
+    """Write down how an answer has ended. False: it has been deleted meanwhile, and is not brought back.
+
+    Of one whose turn has been forgotten nothing is written down that was asked.
+    """
     changed = await tx.execute(
         "UPDATE answers SET messages = ?, question = ?, state = ?, turn_id = ?, interaction_token = NULL,"
         " ending = NULL, updated_at_us = ? WHERE answer_id = ?",
@@ -328,7 +367,14 @@ async def end_answer(tx: Tx, record: AnswerRecord) -> bool:
             record.answer_id,
         ),
     )
+    await _blank(tx, "answer_id = ?", (record.answer_id,))
     return changed == 1
+
+
+async def is_forgotten(tx: Tx, answer_id: int) -> bool:
+    """Whether the turn was forgotten that the answer belongs to."""
+    row = await tx.fetch_one("SELECT 1 FROM answers WHERE answer_id = ? AND forgotten = 1", (answer_id,))
+    return row is not None
 
 
 async def is_running(tx: Tx, answer_id: int) -> bool:
@@ -359,6 +405,12 @@ async def note_ending(
     return changed == 1
 
 
+async def noted_ending(tx: Tx, answer_id: int) -> Ended | None:
+    """What `note_ending` wrote down of an answer that is not at its end; None: nothing, or nothing readable."""
+    row = await tx.fetch_one("SELECT ending FROM answers WHERE answer_id = ? AND state = 'running'", (answer_id,))
+    return _ending(answer_id, row["ending"]) if row is not None else None
+
+
 async def note_cut(tx: Tx, answer_id: int, at: datetime) -> bool:
     """A running answer has been closed. False: it has ended otherwise, or is not known any more, and stays so."""
     changed = await tx.execute(
@@ -366,6 +418,8 @@ async def note_cut(tx: Tx, answer_id: int, at: datetime) -> bool:
         " WHERE answer_id = ? AND state = 'running'",
         (_to_us(at), answer_id),
     )
+    if changed:
+        await _blank(tx, "answer_id = ?", (answer_id,))
     return changed == 1
 
 
@@ -544,13 +598,14 @@ def _turn(row: Row) -> Turn:
 
 def _answer(row: Row) -> AnswerRecord:
     return AnswerRecord(
-        question=_question(orjson.loads(row["question"])),
+        question=_question(orjson.loads(row["question"])) if row["question"] != NOTHING_ASKED else _bare_question(row),
         state=row["state"],
         updated_at=_from_us(row["updated_at_us"]),
         messages=tuple((channel_id, message_id) for channel_id, message_id in orjson.loads(row["messages"])),
         turn_id=row["turn_id"],
         interaction_token=row["interaction_token"],
         ending=_ending(row["answer_id"], row["ending"]),
+        forgotten=bool(row["forgotten"]),
     )
 
 
@@ -582,6 +637,16 @@ def _question(stored: Mapping[str, Any]) -> Question:
         "file": AttachmentRef(**file) if file is not None else None,
     }
     return Question(**{**stored, **nested})
+
+
+def _bare_question(row: Row) -> Question:
+    return Question(
+        id=row["answer_id"],
+        asker=Asker(id=row["asker_id"], name=""),
+        place=Place(channel_id=row["channel_id"], guild_id=row["guild_id"]),
+        prompt="",
+        private=bool(row["private"]),
+    )
 
 
 def _bounded(file_text: str | None) -> str | None:

@@ -57,11 +57,12 @@ REMEMBERED: Final = frozenset({"finished", "length", "filtered", "stopped"})
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
     """One answer to give. `root_id` is the question whose turn it becomes part of; another one's, where it is asked
-    again (`again`) or carried on (`more`)."""
+    again (`again`) or carried on (`more`). `repeats` is the answer below which the button for that was pressed."""
 
     question: Question
     root_id: int
     kind: Literal["new", "again", "more"] = "new"
+    repeats: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

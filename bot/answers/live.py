@@ -129,6 +129,7 @@ class Live:
         self._ending = False
         self._finished = False
         self._flight: _Flight | None = None
+        self._unanswered: tuple[int, Outgoing] | None = None
         self._failures = 0
         self._changed = asyncio.Event()
         self._landed = asyncio.Event()
@@ -216,23 +217,48 @@ class Live:
         finally:
             await self._end_writer()
         self._finished = True
-        self.failure = None
+        self.failure = self._unanswered = None
         return tuple(self._sent)
 
     async def abandon(self, *, notice: str, buttons: tuple[Button, ...]) -> None:
         """Take the mark and Stop from the last message that wears them, in place of a `finish` that failed.
 
-        Uses nothing but what is shown already, for nobody knows what failed. Best effort, for at most `ABANDON_S`.
+        Uses nothing but what is shown already, or may be, for nobody knows what failed. Best effort, for at most
+        `ABANDON_S`.
         """
         self._ending = True
-        await self._end_writer()
-        if not self._shown or self._stop not in self._shown[-1].buttons:
-            return
-        text = self._shown[-1].content.rpartition("\n")[0]
-        closed = Outgoing(content=_compose(text, notice), buttons=buttons)
         with contextlib.suppress(DeliveryError, TimeoutError):
             async with asyncio.timeout(ABANDON_S):
-                await self._surface.write(len(self._shown) - 1, lambda: closed, Urgency.FINAL)
+                await self._land()
+                if (unfinished := self._unfinished()) is not None:
+                    number, text = unfinished
+                    closed = Outgoing(content=_compose(text, notice), buttons=buttons)
+                    await self._surface.write(number, lambda: closed, Urgency.FINAL)
+        await self._end_writer()
+
+    async def _land(self) -> None:
+        """Await the answer to a growth edit that is on its way, for its grace and half of `ABANDON_S` at most."""
+        flight, patience_s = self._flight, 0.0
+        if flight is not None and flight.rendered is not None:
+            patience_s = min(flight.grace_s, ABANDON_S / 2)
+        await self._end_writer(patience_s=patience_s)
+
+    def _unfinished(self) -> tuple[int, str] | None:
+        """The last message that wears the mark and Stop, or may, and its words without the mark.
+
+        A further message that may exist or not cannot be reached; made again it might be there twice. The one before
+        it, which has neither, stands for it.
+        """
+        last = len(self._shown) - 1
+        if self._unanswered is not None and self._unanswered[0] == max(last, 0):
+            number, state = self._unanswered
+        elif self._shown:
+            number, state = last, self._shown[-1]
+        else:
+            return None
+        if self._stop in state.buttons:
+            return number, state.content.rpartition("\n")[0]
+        return (number, state.content) if self._unanswered is not None else None
 
     # Growing
 
@@ -287,13 +313,16 @@ class Live:
                 flight.unshown_since = self._take_unshown(flight.unshown_since)
             rides = bool(self._uploads) and flight.number == 0 and self._has_words
             flight.rendered = replace(state, uploads=self._uploads) if rides else state
+            self._unanswered = (flight.number, state)
             return flight.rendered
 
         urgency = Urgency.GROWTH if self._has_words else Urgency.FIRST
         self._flight = flight
         try:
             sent = await self._surface.write(flight.number, render, urgency)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, DeliveryError) and not isinstance(error, DeliveryUnavailable):
+                self._unanswered = None  # Discord has answered: it did not take it
             if flight.unshown_since is not None:
                 self._unshown_since = flight.unshown_since
             raise
@@ -352,6 +381,8 @@ class Live:
         if state.uploads is not None and number == 0:
             self._uploads = tuple(kept for kept in self._uploads if not any(kept is gone for gone in state.uploads))
         self._shown[number : number + 1] = [replace(state, uploads=None)]
+        if self._unanswered is not None and self._unanswered[0] == number:
+            self._unanswered = None
         is_new = number >= len(self._sent)
         self._sent[number : number + 1] = [sent]
         self._landed.set()

@@ -15,6 +15,7 @@ from bot.answers.journey import Job, Prepared, Result, is_remembered
 from bot.answers.live import FILE_NAME
 from bot.answers.question import AttachmentRef, Question
 from bot.delivery.messages import Sent
+from bot.errors import NothingToRepeat
 from bot.storage.database import Database, Tx
 from bot.storage.errors import StorageError
 
@@ -80,6 +81,15 @@ class Records:
             log.error("a turn could not be stored: %s", error)
             return make(False), False
 
+    async def noted_ending(self, answer_id: int) -> Ended | None:
+        """How the running answer is to be finished, by every `note_ending` that began before; None: it is not known.
+
+        Raises:
+            StorageError: it could not be read.
+        """
+        # By the writer, which works off what waits in order: a reader may be quicker than what is being written.
+        return await self._database.write(lambda tx: store.noted_ending(tx, answer_id))
+
     async def settle(self, prepared: Prepared, ended: Ended, charge: Charge, sent: tuple[Sent, ...]) -> None:
         """Charge the answer that is shown, and write down where it stands, for its buttons, and where its pictures can
         be read again: in one transaction.
@@ -114,9 +124,15 @@ class Records:
 
 
 async def begin(job: Job, token: str | None, tx: Tx) -> None:
-    """Write down that an answer is under way, no mere promise any more, and how a later process could finish it."""
+    """Write down that an answer is under way, no mere promise any more, and how a later process could finish it.
+
+    Raises:
+        NothingToRepeat: what it would repeat was forgotten between the press of the button and now.
+    """
+    if job.repeats is not None and await store.is_forgotten(tx, job.repeats):
+        raise NothingToRepeat
     await arrivals.take_up(tx, job.question.id)
-    await store.save_answer(tx, replace(_record(job), interaction_token=token))
+    await store.save_answer(tx, replace(_record(job), interaction_token=token), root_id=job.root_id)
 
 
 async def _remember(tx: Tx, prepared: Prepared, result: Result) -> bool:

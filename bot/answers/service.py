@@ -131,10 +131,11 @@ class Answers:
         """Ask the same question once more; the new answer takes the old one's place in the memory.
 
         Raises:
+            NothingToRepeat: it has been forgotten since `record_for`.
             As `answer`.
         """
         question = replace(record.question, id=new_id, asker=asker)
-        job = Job(question=question, root_id=record.turn_id or new_id, kind="again")
+        job = Job(question=question, root_id=record.turn_id or new_id, kind="again", repeats=record.answer_id)
         await self._give(job, surface, words)
 
     async def carry_on(
@@ -149,7 +150,7 @@ class Answers:
         if record.turn_id is None:
             raise NothingToRepeat
         question = replace(record.question, id=new_id, asker=asker)
-        job = Job(question=question, root_id=record.turn_id, kind="more")
+        job = Job(question=question, root_id=record.turn_id, kind="more", repeats=record.answer_id)
         await self._give(job, surface, words)
 
     def fitting(self, turns: Sequence[Turn]) -> Window[Turn]:
@@ -167,12 +168,14 @@ class Answers:
         """The stored answer, for the person who asked for it: it is their memory and their money.
 
         Raises:
-            NothingToRepeat: it is not known any more, or not in this channel.
+            NothingToRepeat: it is not known any more, or not in this channel, or its turn was forgotten.
             NotPermitted: `by` is somebody else.
         """
         record = await self._record(answer_id, at)
         if record.question.asker.id != by:
             raise NotPermitted("the person who asked")
+        if record.forgotten:
+            raise NothingToRepeat
         return record
 
     @property

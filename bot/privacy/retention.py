@@ -63,17 +63,24 @@ class Swept:
 
 
 class Housekeeper:
-    """Runs the job. `now` gives unix seconds by Discord's clock, `url` is the database's."""
+    """Runs the job. `now` gives unix seconds by Discord's clock, `url` is the database's; who sets `woken` wakes it."""
 
     def __init__(
-        self, database: Database, *, url: str, limits: Limits, eraser: Eraser, now: Callable[[], float]
+        self,
+        database: Database,
+        *,
+        url: str,
+        limits: Limits,
+        eraser: Eraser,
+        now: Callable[[], float],
+        woken: asyncio.Event | None = None,
     ) -> None:
         self._database = database
         self._url = url
         self._limits = limits
         self._eraser = eraser
         self._now = now
-        self._woken = asyncio.Event()
+        self._woken = woken or asyncio.Event()
 
     def wake(self) -> None:
         """Run now: there is something to do."""

@@ -24,6 +24,7 @@ from bot.answers.question import Asker, AttachmentRef, Place, Question
 from bot.money import NanoDollars
 from bot.storage.database import Database, Tx
 from bot.storage.errors import ConstraintBroken
+from tests.answers.test_ending import ENDED
 
 CHANNEL = 2**63 - 5
 SHARED = MemoryKey.shared(CHANNEL)
@@ -210,6 +211,104 @@ async def test_undo_forgets_the_newest_turn_of_all_or_of_one(history: History) -
     undone = [await history.undo(SHARED), await history.undo(SHARED, DANA.id), await history.undo(SHARED, 999)]
     assert [turn and turn.question_id for turn in undone] == [4, 2, None]
     assert await ids(history) == [1, 3]
+
+
+async def save_in_turn(history: History, record: AnswerRecord, root_id: int) -> None:
+    await history._database.write(lambda tx: rows.save_answer(tx, record, root_id=root_id))
+
+
+async def recorded(history: History, answer_id: int) -> AnswerRecord:
+    record = await history.answer(answer_id)
+    assert record is not None
+    return record
+
+
+async def asked_twice_by_dana_and_once_by_noam(history: History) -> None:
+    """Turn 1 with its answer, and one that failed when it was asked again; turn 2 is Noam's."""
+    await history.append_turn(a_turn(1))
+    await history.append_turn(a_turn(2, asker=NOAM))
+    await save_in_turn(history, replace(a_record(1, state="done"), turn_id=1), 1)
+    await save_in_turn(history, a_record(5, state="failed"), 1)
+    theirs = replace(a_record(2, state="done"), question=replace(a_question(2), asker=NOAM), turn_id=2)
+    await save_in_turn(history, theirs, 2)
+
+
+async def test_clearing_forgets_what_every_answer_to_those_turns_would_repeat(history: History) -> None:
+    await asked_twice_by_dana_and_once_by_noam(history)
+    theirs = await recorded(history, 2)
+    assert await history.clear(SHARED, DANA.id) == 1
+    nothing = Question(id=1, asker=Asker(id=DANA.id, name=""), place=a_question().place, prompt="")
+    for answer_id, state in ((1, "done"), (5, "failed")):
+        record = await recorded(history, answer_id)
+        assert record.question == replace(nothing, id=answer_id)
+        assert (record.forgotten, record.state, record.turn_id) == (True, state, None)
+        assert record.messages == ((CHANNEL, 2),), "it can still be deleted"
+    assert await recorded(history, 2) == theirs
+    assert await history.clear(SHARED) == 1
+    assert (await recorded(history, 2)).forgotten
+
+
+async def test_undo_forgets_what_the_answers_to_that_turn_would_repeat_and_no_other(history: History) -> None:
+    await asked_twice_by_dana_and_once_by_noam(history)
+    before = [await recorded(history, answer_id) for answer_id in (1, 5)]
+    await history.undo(SHARED, NOAM.id)
+    assert (await recorded(history, 2)).question.prompt == ""
+    assert [await recorded(history, answer_id) for answer_id in (1, 5)] == before
+    await history.undo(SHARED)
+    assert [(await recorded(history, answer_id)).forgotten for answer_id in (1, 5)] == [True, True]
+
+
+@pytest.mark.parametrize("how", ["ended", "cut"])
+async def test_an_answer_that_is_not_at_its_end_keeps_what_it_takes_to_end_it_and_no_longer(
+    history: History, database: Database, how: str
+) -> None:
+    await history.append_turn(a_turn(1))
+    await save_in_turn(history, replace(a_record(5), interaction_token="secret"), 1)
+    await database.write(lambda tx: rows.note_ending(tx, 5, ENDED, messages=[(CHANNEL, 2)], turn_id=1))
+    before = await recorded(history, 5)
+    await history.clear(SHARED)
+    assert await recorded(history, 5) == replace(before, forgotten=True)
+    assert await database.read(lambda tx: rows.is_forgotten(tx, 5))
+    if how == "cut":
+        assert await history.note_cut(5, NOON)
+    else:
+        assert await database.write(lambda tx: rows.end_answer(tx, replace(before, state="done")))
+    over = await recorded(history, 5)
+    assert (over.question.prompt, over.turn_id, over.ending, over.interaction_token) == ("", None, None, None)
+    assert over.forgotten
+    assert over.state == ("cut" if how == "cut" else "done")
+
+
+async def test_an_answer_to_no_forgotten_turn_ends_as_it_is(history: History, database: Database) -> None:
+    await history.append_turn(a_turn(1))
+    await history.save_answer(a_record(5))
+    await history.clear(SHARED)
+    assert await history.note_cut(5, NOON)
+    assert (await recorded(history, 5)).question == a_question(5)
+    assert not await database.read(lambda tx: rows.is_forgotten(tx, 5))
+    assert not await database.read(lambda tx: rows.is_forgotten(tx, 6))
+
+
+async def test_whoever_keeps_house_is_told_of_what_was_forgotten_and_again_when_its_answer_has_ended(url: str) -> None:
+    told: list[object] = []
+    async with Database.open(url, hear=told.append) as database:
+        history = History(database)
+        await history.append_turn(a_turn(1))
+        await history.append_turn(a_turn(2))
+        for answer_id in (5, 6):
+            await save_in_turn(history, a_record(answer_id), 1)
+        await history.save_answer(a_record(7))
+        assert told == []
+        await history.undo(SHARED)
+        assert told == [rows.Forgotten()]
+        await history.clear(SHARED)
+        assert len(told) == 2
+        await history.note_cut(5, NOON)
+        assert len(told) == 3
+        await database.write(lambda tx: rows.end_answer(tx, a_record(6, state="done")))
+        assert len(told) == 4
+        await database.write(lambda tx: rows.end_answer(tx, a_record(7, state="done")))
+        assert len(told) == 4
 
 
 async def test_one_turn_can_be_forgotten(history: History) -> None:

@@ -94,6 +94,11 @@ async def until_quiet() -> None:
     await asyncio.sleep(5)
 
 
+async def until(holds: Callable[[], object]) -> None:
+    while not holds():  # noqa: ASYNC110 - the surface sets no event, and time is virtual
+        await asyncio.sleep(0.01)
+
+
 async def finish(live: Live, *, footer: str = "model", notice: str | None = None) -> tuple[Sent, ...]:
     sent = await live.finish(footer=footer, buttons=(AGAIN,), notice=notice)
     assert len(asyncio.all_tasks()) == 1
@@ -445,6 +450,74 @@ def test_an_abandoned_answer_keeps_its_words_and_loses_mark_and_stop(text: str) 
     run(main())
 
 
+@pytest.mark.parametrize("answer_s", [0.5, 3_600], ids=["its answer comes", "its answer never comes"])
+@pytest.mark.parametrize("late", [0, 1], ids=["the first", "a later one"])
+def test_an_answer_abandoned_while_an_edit_is_unanswered_looks_no_less_finished(late: int, answer_s: float) -> None:
+    surface = FakeSurface(answer_s=lambda write: answer_s if write == late else 0)
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.add("one ")
+            if late:
+                await until_quiet()
+                live.add("two ")
+            await until(lambda: len(surface.writes) > late)
+            await live.abandon(notice="⚠️ Cut off", buttons=(AGAIN,))
+            assert len(asyncio.all_tasks()) == 1
+
+    run(main())
+    last = surface.writes[-1]
+    words = surface.writes[late].shown.content.rpartition("\n")[0]
+    assert (last.number, last.shown) == (0, Outgoing(content=f"{words}\n⚠️ Cut off", buttons=(AGAIN,)))
+    assert surface.most_under_way == 1
+
+
+def test_an_edit_whose_answer_is_lost_may_be_what_is_shown_when_an_answer_is_abandoned() -> None:
+    surface = FakeSurface(fault=lambda _, urgency: DeliveryUnavailable() if urgency is Urgency.FIRST else None)
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.add("one ")
+            await until(lambda: surface.writes and not surface.under_way)
+            await live.abandon(notice="⚠️ Cut off", buttons=(AGAIN,))
+
+    run(main())
+    assert surface.messages == [Outgoing(content="one\n⚠️ Cut off", buttons=(AGAIN,))]
+
+
+def test_an_edit_that_was_refused_is_not_what_an_abandoned_answer_shows() -> None:
+    surface = FakeSurface(fault=lambda *_: DeliveryForbidden())
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.add("one ")
+            await until_quiet()
+            await live.abandon(notice="⚠️ Cut off", buttons=(AGAIN,))
+
+    run(main())
+    assert len(surface.writes) == 1
+
+
+def test_a_further_message_that_may_not_be_there_is_not_made_twice_when_an_answer_is_abandoned() -> None:
+    """The one before it is closed instead, whose place it was to take."""
+
+    def first_further(write: int) -> float:
+        return 3_600 if surface.writes[write].number == 1 else 0
+
+    surface = FakeSurface(answer_s=first_further)
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.add(LONG)
+            await until(lambda: any(write.number == 1 for write in surface.writes))
+            await live.abandon(notice="⚠️ Cut off", buttons=(AGAIN,))
+
+    run(main())
+    [page, further, last] = surface.writes
+    assert (page.number, further.number, last.number) == (0, 1, 0)
+    assert last.shown == Outgoing(content=f"{page.shown.content}\n⚠️ Cut off", buttons=(AGAIN,))
+
+
 def test_where_nothing_looks_unfinished_nothing_is_abandoned() -> None:
     surface = FakeSurface()
 
@@ -457,6 +530,21 @@ def test_where_nothing_looks_unfinished_nothing_is_abandoned() -> None:
 
     run(main())
     assert surface.contents == ["one\n-# model"]
+
+
+def test_an_answer_that_was_shown_whole_without_a_further_message_is_not_abandoned() -> None:
+    surface = FakeSurface(answer_s=lambda write: 3_600 if surface.writes[write].number == 1 else 0)
+
+    async def main() -> int:
+        async with live_on(surface) as live:
+            live.add(LONG)
+            await until(lambda: any(write.number == 1 for write in surface.writes))
+            await finish(live)
+            count = len(surface.writes)
+            await live.abandon(notice="⚠️ Cut off", buttons=(AGAIN,))
+            return len(surface.writes) - count
+
+    assert run(main()) == 0
 
 
 def test_abandoning_is_tried_for_a_bounded_time() -> None:

@@ -31,6 +31,13 @@ MANY = {"DEFAULT_ALLOWANCE": "unlimited", "PICTURE_ORDERS_PER_MEMBER": "100", "P
 """For tests that order a whole table at once."""
 
 
+async def is_submitted(house: House, pictures: int) -> bool:
+    """Whether the jobs of so many are on disk."""
+    async with snapshot(database_url(house)) as tx:
+        rows = await tx.fetch_all("SELECT job_id FROM pictures WHERE job_id IS NOT NULL")
+        return len(rows) == pictures
+
+
 def hasty(monkeypatch: pytest.MonkeyPatch, *, late_s: float = 60.0) -> None:
     """Let the bot that starts next lose its patience within seconds; `late_s` is how long the API may take."""
     monkeypatch.setattr(bot.app, "Timeouts", partial(Timeouts, job_s=2.0))

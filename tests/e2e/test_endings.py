@@ -5,14 +5,25 @@ import contextlib
 import logging
 import signal
 import sqlite3
+import threading
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
+import orjson
 import pytest
 
 import bot.answers.live
 import bot.answers.recovery
 import bot.answers.service
+from bot.answers import conversing
+from bot.answers import history as store
+from bot.answers.conversing import Conversation
 from bot.answers.history import MemoryKey
+from bot.answers.journey import Result
+from bot.client import Bot
+from bot.storage.database import Tx
 from bot.storage.snapshot import snapshot
 from sandbox.discord.faults import Fault, Hold
 from sandbox.discord.messages import Interaction, Message
@@ -22,6 +33,7 @@ from tests.e2e.accounting import USAGE, USED_NANO, books_are_right, charged, dat
 from tests.e2e.conversing import ask, told, turns
 from tests.e2e.house import House, has_button, labels, replies
 from tests.e2e.reading import WRITING, footer_of, picture, without_subtext
+from tests.privacy.archive import mentions
 
 TEXT = ("The treasure lies", " in Durango.")
 WHOLE = "".join(TEXT)
@@ -123,6 +135,7 @@ async def test_an_answer_of_several_messages_is_whole_after_a_kill_and_none_is_t
         gate.set()
         async with asyncio.timeout(30):
             await hold.reached.wait()
+        await until(partial(are_noted, house, before))
         await killed(house, process)
     async with house.running():
         await house.ended(messages_of(house, asked)[-1])
@@ -132,6 +145,13 @@ async def test_an_answer_of_several_messages_is_whole_after_a_kill_and_none_is_t
     for number in range(20):
         assert sum(f"Paragraph {number}:" in m.content for m in after) == 1
     assert [labels(m) for m in after[:-1]] == [[]] * (len(after) - 1)
+
+
+async def are_noted(house: House, message_ids: list[int]) -> bool:
+    """Whether it is on disk in which messages the only answer stands, which follows Discord's answers."""
+    async with snapshot(database_url(house)) as tx:
+        row = await tx.fetch_one("SELECT messages FROM answers")
+    return row is not None and [message_id for _, message_id in orjson.loads(row["messages"])] == message_ids
 
 
 async def test_an_answer_that_nobody_can_be_shown_any_more_costs_nothing_and_is_not_remembered(
@@ -172,6 +192,142 @@ async def test_who_has_deleted_their_answer_by_a_button_pays_for_it_as_if_stoppe
     entry = await charged(house, interaction.id)
     assert entry.reason == "stopped"
     assert entry.user_nano == entry.provider_nano > 0
+
+
+# Cancelled while it is written down how it has ended
+
+
+@dataclass(frozen=True)
+class Doorway:
+    """Stops the database's writer in one transaction until it may `go_on`."""
+
+    reached: threading.Event = field(default_factory=threading.Event)
+    go_on: threading.Event = field(default_factory=threading.Event)
+
+    async def stand(self, _: Tx) -> None:
+        self.reached.set()
+        assert self.go_on.wait(30)
+
+    async def until_reached(self) -> None:
+        assert await asyncio.to_thread(self.reached.wait, 30)
+
+
+async def all_said_but_the_end(house: House) -> tuple[Interaction, Message, asyncio.Event]:
+    """All words are shown, where is on disk, and the API ends its answer with the event."""
+    gate = asyncio.Event()
+    house.api.script(Script([WHOLE], stall_after=1, gate=gate, usage=USAGE))
+    asked = await house.dana.slash(house.channel, "ask", prompt="Where?")
+    shown = await house.discord.wait_until(lambda: next((m for m in replies(asked) if WHOLE in m.content), None))
+
+    async def placed() -> bool:
+        async with snapshot(database_url(house)) as tx:
+            return await tx.fetch_one("SELECT 1 FROM answers WHERE messages <> '[]'") is not None
+
+    await until(placed)
+    return asked, shown, gate
+
+
+async def cancelled(running: Bot, asked: Interaction) -> None:
+    """As when the bot stops and an answer does not end in time."""
+    task = running.services.answers._running[asked.id].task
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)  # to where it is cancelled
+
+
+async def over(running: Bot) -> None:
+    async def ended() -> bool:
+        return running.services.answers.open_count == 0
+
+    await until(ended)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known in time", "not known in time"])
+async def test_cancelled_while_its_ending_is_written_it_is_charged_by_the_start_that_shows_it_whole(
+    empty_house: House, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    house, doorway, note_ending = empty_house, Doorway(), store.note_ending
+
+    async def standing(tx: Tx, *args: Any, **more: Any) -> bool:
+        await doorway.stand(tx)
+        return await note_ending(tx, *args, **more)
+
+    if not known:
+        monkeypatch.setattr(conversing, "LEARN_S", 0.05)
+    async with house.running() as running:
+        asked, shown, gate = await all_said_but_the_end(house)
+        with monkeypatch.context() as patched:
+            patched.setattr(store, "note_ending", standing)
+            gate.set()
+            await doorway.until_reached()
+            await cancelled(running, asked)
+            if not known:
+                await over(running)
+            doorway.go_on.set()
+        await over(running)
+    assert await entries(house) == {}, "nobody pays for what they were not shown"
+    async with house.running():
+        await house.ended(shown)
+        entry = await charged(house)
+        assert (entry.reason, entry.user_nano) == ("finished", USED_NANO)
+        assert [turn.answer for turn in await turns(house)] == [WHOLE]
+    assert WHOLE in shown.content
+    assert "1,000 tokens in, 200 out" in footer_of(shown)
+
+
+async def test_cancelled_before_its_ending_is_written_it_is_cut_off_and_costs_nothing(
+    empty_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house, doorway, queued = empty_house, Doorway(), asyncio.Event()
+    result_of = Conversation._result
+
+    def about_to_write(*args: Any) -> Result:
+        queued.set()
+        return result_of(*args)
+
+    monkeypatch.setattr(Conversation, "_result", about_to_write)
+    async with house.running() as running:
+        asked, shown, gate = await all_said_but_the_end(house)
+        standing = asyncio.create_task(running.services.database.write(doorway.stand))
+        await doorway.until_reached()
+        gate.set()
+        async with asyncio.timeout(30):
+            await queued.wait()
+        await cancelled(running, asked)
+        doorway.go_on.set()
+        await standing
+        entry = await charged(house)
+        assert (entry.reason, entry.user_nano, entry.provider_nano) == ("shutdown", 0, USED_NANO)
+    async with house.running():
+        await house.ended(shown)
+        assert await turns(house) == ()
+    assert shown.content.endswith("⚠️ Cut off: I was interrupted while writing this.")
+
+
+async def test_what_costs_nothing_is_charged_so_at_once_when_it_is_cancelled_while_its_ending_is_written(
+    empty_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house, doorway, note_ending = empty_house, Doorway(), store.note_ending
+
+    async def standing(tx: Tx, *args: Any, **more: Any) -> bool:
+        await doorway.stand(tx)
+        return await note_ending(tx, *args, **more)
+
+    async with house.running() as running:
+        gate = asyncio.Event()
+        house.api.script(Script([WHOLE, " and"], stall_after=1, break_after=2, gate=gate))
+        asked = await house.dana.slash(house.channel, "ask", prompt="Where?")
+        shown = await house.discord.wait_until(lambda: next((m for m in replies(asked) if WHOLE in m.content), None))
+        monkeypatch.setattr(store, "note_ending", standing)
+        gate.set()
+        await doorway.until_reached()
+        await cancelled(running, asked)
+        doorway.go_on.set()
+        entry = await charged(house)
+        assert (entry.reason, entry.user_nano) == ("shutdown", 0)
+    async with house.running():
+        await house.ended(shown)
+    assert "not charged" in footer_of(shown)
 
 
 # Discord is out of reach
@@ -444,8 +600,11 @@ async def test_an_owed_answer_without_a_message_gets_one_however_often_its_edit_
 
 
 @pytest.mark.usefixtures("impatient")
-async def test_what_is_deleted_while_it_is_finished_does_not_come_back(house: House) -> None:
+async def test_what_is_deleted_while_it_is_finished_does_not_come_back(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, shown, fault = await out_of_reach(house, by_slash)
+    monkeypatch.setattr(bot.answers.live, "INSIST_S", 30.0)  # the last edit is to wait for all of what follows
     hold = house.discord.faults.hold(Hold(method="PATCH", template="…/messages/…", answered=True))
     fault.times = 0
     async with asyncio.timeout(30):
@@ -457,6 +616,53 @@ async def test_what_is_deleted_while_it_is_finished_does_not_come_back(house: Ho
     assert (await charged(house)).reason == "finished"
     assert await turns(house) == ()
     assert await records(house) == []
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("stopped", [False, True], ids=["by this process", "by the next start"])
+async def test_what_is_forgotten_before_its_last_edit_is_shown_and_charged_and_gone_then(
+    empty_house: House, stopped: bool
+) -> None:
+    house = empty_house
+    async with house.running() as bot:
+        _, shown, fault = await out_of_reach(house, by_slash)
+        assert await bot.services.history.clear(MemoryKey.shared(house.channel.id)) == 1
+        assert await entries(house) == {}
+        if not stopped:
+            fault.times = 0
+            await house.ended(shown)
+            await charged(house)
+    house.discord.faults.clear()
+    async with house.running():
+        await house.ended(shown)
+        entry = await charged(house)
+        assert (entry.reason, entry.user_nano) == ("finished", USED_NANO)
+        assert WHOLE in shown.content
+        assert await turns(house) == ()
+        pressed = await house.dana.click(shown, label="Regenerate")
+        said = await house.discord.wait_until(
+            lambda: next((m for m in pressed.messages if m is not shown and m.content), None)
+        )
+        assert "I no longer know this answer" in said.content
+    async with snapshot(database_url(house)) as tx:
+        assert await mentions(tx, needles=["Where?", WHOLE]) == []
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_stop_closes_what_was_forgotten_and_could_not_be_finished(empty_house: House) -> None:
+    house = empty_house
+    async with house.running() as bot:
+        _, shown, _ = await out_of_reach(house, in_private)
+        key = MemoryKey.private(house.channel.id, house.dana.user.id)
+        assert await bot.services.history.clear(key) == 1
+    house.discord.faults.clear()
+    house.discord.clock.advance(16 * 60)
+    async with house.running():
+        assert (await charged(house)).reason == "undelivered"
+        await house.dana.click(shown, label="Stop")
+        await house.ended(shown)
+    async with snapshot(database_url(house)) as tx:
+        assert await mentions(tx, needles=["Where?", WHOLE]) == []
 
 
 async def test_what_is_deleted_while_it_is_given_does_not_come_back(house: House) -> None:
@@ -524,9 +730,10 @@ async def test_where_one_of_several_messages_is_gone_the_last_does_not_look_unfi
 
 @pytest.mark.usefixtures("impatient")
 async def test_an_answer_that_was_charged_without_its_record_is_not_cut_off_for_one_message_that_is_gone(
-    empty_house: House,
+    empty_house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house = empty_house
+    monkeypatch.setattr("bot.answers.live.INSIST_S", 30.0)  # the last edits of several messages take their time
     async with house.running() as bot:
         await bot.services.database.write(lambda tx: tx.execute(STUCK))
         house.api.script(Script(LONG, usage=USAGE))

@@ -9,6 +9,7 @@ from typing import Any
 import discord
 import pytest
 
+import bot.answers.live
 import bot.app
 from bot.answers.conversing import Conversation
 from bot.answers.history import MemoryKey
@@ -18,7 +19,7 @@ from bot.errors import PromptEmpty
 from bot.settings import Settings
 from sandbox.discord.cdn import Upload
 from sandbox.discord.commands import CommandType
-from sandbox.discord.faults import Fault
+from sandbox.discord.faults import Fault, Hold
 from sandbox.discord.messages import Interaction, InteractionType, Message
 from sandbox.discord.permissions import Permission
 from sandbox.minitoolai.script import Script
@@ -400,6 +401,50 @@ async def test_the_unforeseen_leaves_no_reply_that_looks_unfinished(
     assert "this reference" in said.content
     assert said.visible_to is house.dana.user
     assert await turns(house) == ()
+
+
+@pytest.mark.parametrize("comes", [True, False], ids=["its answer comes", "its answer never comes"])
+@pytest.mark.parametrize("mention", [False, True], ids=["command", "mention"])
+async def test_the_unforeseen_before_the_first_edit_is_answered_leaves_no_reply_that_looks_unfinished(
+    house: House, monkeypatch: pytest.MonkeyPatch, mention: bool, comes: bool
+) -> None:
+    failing = asyncio.Event()
+
+    def broken(*_: object, **__: object) -> None:
+        failing.set()
+        raise LookupError("a fault of ours")
+
+    monkeypatch.setattr(Conversation, "_footer", broken)
+    if not comes:
+        monkeypatch.setattr(bot.answers.live, "ABANDON_S", 0.5)
+    method, template = ("POST", "/channels/…/messages") if mention else ("PATCH", "/webhooks/…/messages/…")
+    hold = house.discord.faults.hold(Hold(method=method, template=template, answered=True))
+    gate = asyncio.Event()
+    house.api.script(Script(["In ", "Durango."], stall_after=1, gate=gate))
+    if mention:
+        await house.dana.say(house.channel, f"{house.discord.world.bot.mention} {PROMPT}")
+    else:
+        await house.dana.slash(house.channel, "ask", prompt=PROMPT)
+    async with asyncio.timeout(30):
+        await hold.reached.wait()
+    shown = await house.discord.wait_until(lambda: next((m for m in mine(house) if labels(m) == ["Stop"]), None))
+    gate.set()
+    async with asyncio.timeout(30):
+        await failing.wait()
+    if comes:
+        hold.let_go()
+    await house.ended(shown)
+    assert shown.content.endswith("\n⚠️ Cut off: something went wrong on my side.")
+    said = await house.discord.wait_until(lambda: next((m for m in mine(house) if "this reference" in m.content), None))
+    assert said is not shown
+    assert await turns(house) == ()
+    hold.let_go()
+    assert [m for m in mine(house) if "In" in m.content] == [shown]
+
+
+def mine(house: House) -> list[Message]:
+    """What the bot has said in the general channel, to everybody or to one."""
+    return [m for m in house.channel.messages.values() if m.author is house.discord.world.bot and not m.deleted]
 
 
 async def test_a_message_that_discord_delivers_twice_is_answered_once(house: House) -> None:

@@ -1,5 +1,6 @@
 """`/history`: what is remembered, who may forget it, and who decides how it is kept."""
 
+import asyncio
 import json
 from datetime import UTC, datetime
 
@@ -9,13 +10,18 @@ from bot.answers.history import Asked, MemoryKey, Turn
 from bot.answers.question import Asker, AttachmentRef, Place
 from bot.answers.window import Window
 from bot.money import NanoDollars
+from bot.storage.snapshot import snapshot
 from cogs.history import CONFIRM_S, KEPT_INSTEAD, Memory, as_markdown, listed, overview
 from sandbox.discord.cdn import Upload
-from sandbox.discord.messages import Message
+from sandbox.discord.faults import Hold
+from sandbox.discord.messages import Interaction, Message
 from sandbox.discord.people import Person
 from sandbox.discord.permissions import Permission
+from sandbox.minitoolai.script import Script
+from tests.e2e.accounting import USAGE, USED_NANO, books_are_right, charged, database_url, until
 from tests.e2e.conversing import ask, told, turns
 from tests.e2e.house import House, labels
+from tests.privacy.archive import mentions
 
 PRIVATE = "my private one"
 
@@ -141,6 +147,100 @@ async def test_clearing_the_private_memory_leaves_the_shared_one(house: House) -
     await pressed(house, await command(house, "clear", which=PRIVATE), "Forget")
     assert await turns(house, MemoryKey.private(house.channel.id, house.dana.user.id)) == ()
     assert len(await turns(house)) == 1
+
+
+MARKER = "swordfish"
+UNKNOWN = "I no longer know this answer"
+
+
+async def said_to(house: House, pressed: Interaction) -> str:
+    """What a press is answered with, which only who pressed reads."""
+    message = await house.discord.wait_until(
+        lambda: next((m for m in pressed.messages if m is not pressed.message and m.content), None)
+    )
+    assert message.visible_to is pressed.user
+    return message.content
+
+
+async def assert_forgotten(house: House, *answers: Message) -> None:
+    """Their buttons repeat nothing, no row has the words, and nor, once the log has been emptied, has the file."""
+    asked = len(house.api.requests)
+    for answer in answers:
+        for label in labels(answer):
+            if label != "Delete":
+                assert UNKNOWN in await said_to(house, await house.dana.click(answer, label=label))
+    assert len(house.api.requests) == asked
+    async with snapshot(database_url(house)) as tx:
+        assert await mentions(tx, needles=[MARKER]) == []
+    files = [house.folder / name for name in ("bot.db", "bot.db-wal")]
+
+    async def clean() -> bool:
+        return all(MARKER.encode() not in path.read_bytes() for path in files)
+
+    await until(clean)
+
+
+@pytest.mark.parametrize("which", ["this channel's", PRIVATE])
+async def test_what_was_cleared_cannot_be_repeated_and_its_words_are_on_no_disk(house: House, which: str) -> None:
+    private = which == PRIVATE
+    cut = Script(f"{MARKER} and", finish_reason="length")
+    first = await ask(house, f"Say {MARKER}", answer=cut, private=private, file=Upload(name="a.txt", content=b"ok"))
+    house.api.script(Script("", status=500))
+    failed = await house.answer_to(await house.dana.click(first, label="Regenerate"))
+    assert labels(first) == ["Continue", "Regenerate", "Delete"]
+    assert await pressed(house, await command(house, "clear", which=which), "Forget") == "Forgotten: 1 turn."
+    await assert_forgotten(house, first, failed)
+    for answer in (first, failed):
+        await house.dana.click(answer, label="Delete")
+        await house.discord.wait_until(lambda answer=answer: answer.deleted)
+    await books_are_right(house)
+
+
+async def test_what_was_undone_cannot_be_repeated(house: House) -> None:
+    kept = await ask(house, "Say something else")
+    undone = await ask(house, f"Say {MARKER}", answer=MARKER)
+    await command(house, "undo")
+    await assert_forgotten(house, undone)
+    again = await house.answer_to(await house.dana.click(kept, label="Regenerate"))
+    assert "Say something else" in again.content
+
+
+async def test_what_another_asked_can_still_be_repeated_after_a_member_cleared_their_part(house: House) -> None:
+    await ask(house, "Mine", by=house.dana)
+    theirs = await ask(house, "Not mine", by=house.noam)
+    await pressed(house, await command(house, "clear"), "Forget")
+    await house.answer_to(await house.noam.click(theirs, label="Regenerate"))
+    assert [turn.asked.prompt for turn in await turns(house)] == ["Not mine"]
+
+
+async def test_an_answer_under_way_to_what_is_cleared_is_shown_and_charged_and_not_repeated_after(house: House) -> None:
+    first = await ask(house, f"Say {MARKER}", answer=MARKER)
+    gate = asyncio.Event()
+    house.api.script(Script([MARKER, " again"], stall_after=1, gate=gate, usage=USAGE))
+    again = await house.dana.click(first, label="Regenerate")
+    await house.discord.wait_until(lambda: len(house.api.requests) == 2)
+    await pressed(house, await command(house, "clear"), "Forget")
+    gate.set()
+    second = await house.answer_to(again)
+    assert f"{MARKER} again" in second.content
+    entry = await charged(house, again.id)
+    assert (entry.reason, entry.user_nano) == ("finished", USED_NANO)
+    assert await turns(house) == ()
+    await assert_forgotten(house, first, second)
+
+
+async def test_what_is_forgotten_between_the_press_and_the_answer_is_not_asked_again(house: House) -> None:
+    first = await ask(house, f"Say {MARKER}", answer=MARKER)
+    hold = house.discord.faults.hold(Hold(method="POST", template="/interactions/…/callback", answered=True))
+    again = await house.dana.click(first, label="Regenerate")
+    async with asyncio.timeout(30):
+        await hold.reached.wait()
+    assert house.bot is not None
+    await house.bot.services.history.clear(MemoryKey.shared(house.channel.id))
+    hold.let_go()
+    assert UNKNOWN in (await told(house, again)).content
+    assert len(house.api.requests) == 1
+    await books_are_right(house)
 
 
 async def test_undo_forgets_a_members_own_last_turn(house: House) -> None:

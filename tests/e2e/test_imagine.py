@@ -1,6 +1,7 @@
 """`/imagine`, "Picture this", and the buttons below pictures, as people use them."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from sandbox.discord.places import Channel
 from tests.e2e.accounting import allow, books_are_right, charged, decide, entries, until
 from tests.e2e.drawing import ENDED, draw, drawn, order, pictured, quick, refused, texts, told, under_way
 from tests.e2e.house import House, labels, replies
+from tests.e2e.ordering import is_submitted
 from tests.e2e.reading import assert_readable, picture
 
 PICTURE_NANO = 1_500_000
@@ -460,11 +462,12 @@ async def test_cancel_works_after_a_restart(empty_house: House) -> None:
     house = empty_house
     async with house.running():
         reply = await under_way(house)
+        await until(partial(is_submitted, house, 1))
     async with house.running():
         await house.dana.click(reply, label="Cancel")
         await house.discord.wait_until(lambda: "⏹️ Cancelled. Nothing was charged." in reply.content)
         assert labels(reply) == ["Again", "Edit", "Delete"]
-    await books_are_right(house)
+        await books_are_right(house)
 
 
 async def test_the_copy_that_comes_by_direct_message_has_buttons_that_work(house: House) -> None:

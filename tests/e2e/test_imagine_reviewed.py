@@ -10,13 +10,12 @@ import orjson
 import pytest
 
 from bot.catalog import Catalog
-from bot.storage.snapshot import snapshot
 from sandbox.discord.messages import Message
 from sandbox.minitoolai.picture_script import PictureScript, Served
-from tests.e2e.accounting import books_are_right, database_url, decide, until
+from tests.e2e.accounting import books_are_right, decide, until
 from tests.e2e.drawing import draw, drawn, order, pictured, quick, refused, told, under_way
 from tests.e2e.house import House, labels
-from tests.e2e.ordering import closed
+from tests.e2e.ordering import closed, is_submitted
 from tests.e2e.reading import picture
 
 
@@ -42,13 +41,6 @@ def rewrite_orders(house: House, **picture: Any) -> None:
             values = (orjson.dumps(changed).decode(), order_id)
             database.execute("UPDATE picture_orders SET asked = ? WHERE order_id = ?", values)
     database.close()
-
-
-async def is_submitted(house: House, pictures: int) -> bool:
-    """Whether the jobs of so many are on disk."""
-    async with snapshot(database_url(house)) as tx:
-        rows = await tx.fetch_all("SELECT job_id FROM pictures WHERE job_id IS NOT NULL")
-        return len(rows) == pictures
 
 
 async def test_orders_and_buttons_outlive_every_model_that_draws(empty_house: House, no_models: str) -> None:
@@ -106,7 +98,7 @@ async def test_several_who_cancel_at_once_are_all_content(empty_house: House) ->
         await draw(house)  # by then they have all been answered
         said = [m.content for one in pressed for m in one.messages if m is not one.message]
         assert said == []
-    await books_are_right(house)
+        await books_are_right(house)
 
 
 async def test_where_nobody_waits_in_line_the_refusal_does_not_speak_of_a_line(empty_house: House) -> None:

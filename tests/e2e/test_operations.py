@@ -70,6 +70,12 @@ async def numbers_at_rest(port: int) -> dict[str, float] | None:
     return found if not found["open_answers"] else None
 
 
+async def numbers_after_first_words(port: int, *, answers: int) -> dict[str, float] | None:
+    """As `numbers`, once Discord has told that it shows the first words of so many answers."""
+    found = await numbers(port)
+    return found if found["answer_first_words_seconds_count"] == answers else None
+
+
 def _written(name: str, labels: Mapping[str, str]) -> str:
     inside = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
     return name.removeprefix("bot_") + (f"{{{inside}}}" if inside else "")
@@ -169,7 +175,7 @@ async def test_an_answer_is_counted_from_its_question_to_its_charge(empty_house:
     async with house.running(HEALTH_ADDRESS=f"127.0.0.1:{port}"):
         await ask(house, PROMPT, answer=Script(SAID, usage=USAGE))
         async with writing(house):
-            during = await numbers(port)
+            during = await until(partial(numbers_after_first_words, port, answers=2))
         after = await until(partial(numbers_at_rest, port))
     assert (during["open_answers"], during["open_holds"], after["open_holds"]) == (1, 1, 0)
     assert during["requests_total{ending=finished,kind=chat,model=gpt-4o-mini}"] == 1

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bot.answers import keeping
+from bot.answers.history import History, MemoryKey
 from bot.answers.question import Asker, Place, Question
 from bot.credits.policy import BLOCKED, Allowance, OperatorLimits
 from bot.errors import CreditsRefused, MemberBlocked
@@ -50,6 +52,25 @@ async def test_the_bytes_of_the_file_hold_neither_id_nor_words(archive: Archive)
     assert DANA.to_bytes(8, "big") not in content
     assert str(DANA).encode() not in content
     assert archive.path.with_name("bot.db-wal").stat().st_size == 0
+
+
+async def test_a_memory_that_was_cleared_leaves_no_words_in_the_file(archive: Archive) -> None:
+    await archive.turn()
+    await archive.turn()
+    await archive.housekeeper.scrub()
+    assert MARKER.encode() in archive.path.read_bytes()
+    assert await History(archive.database).clear(MemoryKey.personal(CHANNEL, DANA)) == 2
+    assert await archive.mentions(MARKER) == []
+    await archive.sweep()
+    assert MARKER.encode() not in archive.path.read_bytes()
+    assert archive.path.with_name("bot.db-wal").stat().st_size == 0
+
+
+async def test_what_is_left_of_a_forgotten_answer_can_be_exported(archive: Archive) -> None:
+    key = await archive.turn()
+    await History(archive.database).clear(MemoryKey.personal(CHANNEL, DANA))
+    [(exported, row)] = await archive.database.read(lambda tx: keeping.export(tx, "answers", DANA, after=0, limit=9))
+    assert (exported, row["question"], row["forgotten"]) == (key, None, 1)
 
 
 async def test_the_ledger_adds_up_to_the_same(archive: Archive) -> None:

@@ -127,6 +127,7 @@ CHECKSUMS = {
     "0006_arrivals": "c23575c6b5e2bb799de43c64b663681e617d89907685b122e32a3ac407bac686",
     "0007_endings": "91739cf4868c0e05be65dfdb397a61c65d9e1fa1d5b5b9c1edb78da80a733f5f",
     "0008_drafts": "dce280d4a1461ad9edf6addd00020974da43410c379d7362e95909d222df240b",
+    "0009_forgotten": "b0165048d8f671980e9c1582122c94cf0413c4abf0b34157b0aecd49b1c0eea2",
 }
 
 
@@ -153,6 +154,19 @@ async def test_every_row_of_a_release_is_there_afterwards(old: Path, schema: int
         found = [{column: row[column] for column in columns} for row in after[name]]
         assert [row for row in wanted if row not in found] == [], name
         assert name == "schema_version" or len(found) == len(wanted), name
+
+
+async def test_what_was_forgotten_under_an_earlier_release_loses_what_was_asked(tmp_path: Path) -> None:
+    old = await release(ENDINGS, tmp_path)
+    with closing(sqlite3.connect(old)) as connection, connection:
+        connection.execute("DELETE FROM turns WHERE question_id = ?", (ANSWER,))
+    before = {row["answer_id"]: row["question"] for row in everything(old)["answers"]}
+    async with Database.open(f"sqlite:///{old}"):
+        pass
+    after = {row["answer_id"]: row for row in everything(old)["answers"]}
+    assert {answer_id: row["question"] for answer_id, row in after.items()} == before | {ANSWER: "null"}
+    assert [answer_id for answer_id, row in after.items() if row["forgotten"]] == [ANSWER]
+    assert {row["root_id"] for row in after.values()} == set(before)
 
 
 async def test_a_release_that_came_up_to_date_is_built_like_a_new_database(old: Path, tmp_path: Path) -> None:
