@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 EVERY_S: Final = 3_600.0
 SOON_S: Final = 30.0
 """After this long it runs again where somebody who asked to be erased had requests under way."""
+REST_S: Final = 1.0
+"""Between two runs at least, however often it is woken: members wake it, and each run looks at everything."""
 LEAVING: Final = timedelta(hours=1)
 """What was under way when the bot left a server was written down a little later."""
 _ALL_KEYS: Final = (1 << 63) - 1
@@ -108,6 +110,7 @@ class Housekeeper:
                 log.warning("not all that is due could be forgotten; trying again in an hour: %s", error)
             except Exception:  # the top of the loop: one run's fault must not end all of them
                 log.exception("the job that forgets failed; trying again in an hour")
+            await asyncio.sleep(REST_S)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await self._woken.wait()

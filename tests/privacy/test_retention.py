@@ -15,7 +15,7 @@ from bot.answers.question import Asker, Place, Question
 from bot.credits.policy import BLOCKED
 from bot.guilds import Target, change_settings
 from bot.pictures.service import Pictures
-from bot.privacy import departures, export
+from bot.privacy import departures, export, retention
 from bot.privacy.retention import Limits, days_kept
 from bot.privacy.service import Privacy
 from bot.privacy.values import BATCH
@@ -307,6 +307,28 @@ async def test_a_run_that_fails_is_not_the_last(archive: Archive, monkeypatch: p
         archive.housekeeper.wake()
         await gone(archive)
     assert await archive.counts("turns") == [0]
+
+
+async def test_who_wakes_the_job_again_and_again_does_not_keep_it_running(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "REST_S", 600.0)
+    sweep, runs = archive.housekeeper.sweep, 0
+
+    async def counted() -> retention.Swept:
+        nonlocal runs
+        runs += 1
+        return await sweep()
+
+    monkeypatch.setattr(archive.housekeeper, "sweep", counted)
+    await archive.turn()
+    archive.later(days=181)
+    async with archive.housekeeper.running():
+        await gone(archive)
+        for _ in range(20):
+            archive.housekeeper.wake()
+            await archive.counts("turns")
+    assert runs == 1
 
 
 # The export
