@@ -50,10 +50,10 @@ class Child:
         with self.log.open("wb") as output:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                *("-m", self._module),
+                *("-m", "sandbox.terminal.leash", self._module),
                 cwd=ROOT,
                 env=self.environ,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
                 # A group of its own, so that Ctrl-C reaches only us and the bot is stopped once, in order.

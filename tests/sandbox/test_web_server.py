@@ -35,6 +35,7 @@ from sandbox.web.live import CHANGES_LIMIT, Feed, Hub
 from sandbox.web.scene import Scene, open_scene
 from sandbox.web.server import open_page
 from tests.e2e.house import discord_py_restored
+from tests.sandbox.test_terminal import is_free
 
 ROOT = Path(__file__).parents[2]
 WAIT_S = 15.0
@@ -846,6 +847,19 @@ async def printed(process: asyncio.subprocess.Process, words: str) -> str:
             assert line, lines
             lines.append(line.decode())
     return "".join(lines)
+
+
+async def test_a_sandbox_that_is_killed_takes_its_bot_with_it(tmp_path: Path):
+    process = await start(tmp_path, "--port", "0")
+    try:
+        await printed(process, "The bot is online.")
+        assert not is_free(tmp_path)
+    finally:
+        process.kill()
+        await process.wait()
+    async with asyncio.timeout(WAIT_S):
+        while not is_free(tmp_path):  # noqa: ASYNC110 - the end of a process that is not ours announces nothing
+            await asyncio.sleep(0.01)
 
 
 async def test_one_command_gives_the_page_and_the_bot_whose_clock_follows(tmp_path: Path):
