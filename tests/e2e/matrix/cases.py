@@ -70,19 +70,6 @@ def hanging(fault: Fault, stage: Stage) -> str | None:
     return None
 
 
-def slow(fault: Fault, stage: Stage) -> bool:
-    """Whether it takes seconds, or tells little that its neighbours do not: then it is run by hand."""
-    if fault.name in ("500 four times", "gateway closed 4000", "invalid session, resumable", "429 without headers"):
-        return True
-    if stage.kind == "mention" and fault.group in ("gateway", "api", "rest"):
-        return True
-    if fault.group == "api" and stage.name in ("unacknowledged", "acknowledged", "ended"):
-        return fault.name != "API refuses connections"
-    if fault.name in ("slow", "bucket changed", "global 429") and stage.name not in ("last edit", "uploading"):
-        return True
-    return stage.name in ("settling", "acknowledged", "asked") and fault.group in ("gateway", "rest")
-
-
 def _cases() -> Iterator[Case]:
     for stage in STAGES:
         for fault in FAULTS:

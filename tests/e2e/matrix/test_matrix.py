@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.house import House
-from tests.e2e.matrix.cases import CASES, Case, slow
+from tests.e2e.matrix.cases import CASES, Case
 from tests.e2e.matrix.rules import broken, complained
 from tests.e2e.matrix.scene import open_scene
 
@@ -16,11 +16,7 @@ pytestmark = [
 ]
 
 
-def marks(case: Case) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.long] if slow(case.fault, case.stage) else []
-
-
-@pytest.mark.parametrize("case", [pytest.param(case, id=str(case), marks=marks(case)) for case in CASES])
+@pytest.mark.parametrize("case", CASES, ids=str)
 async def test_the_asker_is_told_the_money_right_and_nothing_left_hanging(
     outside: House, tmp_path: Path, case: Case
 ) -> None:
