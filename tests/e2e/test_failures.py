@@ -416,7 +416,7 @@ async def test_the_unforeseen_before_the_first_edit_is_answered_leaves_no_reply_
 
     monkeypatch.setattr(Conversation, "_footer", broken)
     if not comes:
-        monkeypatch.setattr(bot.answers.live, "ABANDON_S", 0.5)
+        monkeypatch.setattr(bot.answers.live, "ABANDON_S", 4.0)  # half of it is waited
     method, template = ("POST", "/channels/…/messages") if mention else ("PATCH", "/webhooks/…/messages/…")
     hold = house.discord.faults.hold(Hold(method=method, template=template, answered=True))
     gate = asyncio.Event()
