@@ -17,7 +17,7 @@ import discord
 from discord.ext import commands
 from discord.utils import MISSING
 
-from bot.client import NOT_TAKEN, Bot
+from bot.client import NOT_TAKEN, Bot, already_acknowledged
 from bot.delivery.messages import CONTENT_LIMIT, utf16_length
 from bot.errors import FormUnknown, FormUnreadable
 from bot.ops.logging import log_context
@@ -158,15 +158,24 @@ async def give_back(interaction: Interaction, words: str, *, typed: str = "", vi
     The reply may have been promised, and is seen to by that.
     """
     arrivals = interaction.client.services.arrivals
-    content, file = with_typed(words, typed)
-    send: Any = interaction.followup.send if interaction.response.is_done() else interaction.response.send_message
     try:
-        await send(content, file=file, view=view, ephemeral=True)
+        await _send(interaction, words, typed, view)
     except NOT_TAKEN as failure:
         log.warning("what was typed could not be given back: %s", type(failure).__name__)
         arrivals.untold(interaction.id)
     else:
         await arrivals.told(interaction.id)
+
+
+async def _send(interaction: Interaction, words: str, typed: str, view: discord.ui.View) -> None:
+    """As the response, or after it: that there is one is known to Discord alone where its answer to it was lost."""
+    with already_acknowledged():
+        if not interaction.response.is_done():
+            content, file = with_typed(words, typed)
+            await interaction.response.send_message(content, file=file, view=view, ephemeral=True)
+            return
+    content, file = with_typed(words, typed)  # anew: what was read of a file is not read again
+    await interaction.followup.send(content, file=file, view=view, ephemeral=True)
 
 
 def with_typed(words: str, typed: str) -> tuple[str, discord.File]:
