@@ -19,7 +19,7 @@ from discord.utils import MISSING
 
 from bot.client import NOT_TAKEN, Bot, already_acknowledged
 from bot.delivery.messages import CONTENT_LIMIT, utf16_length
-from bot.errors import FormUnknown, FormUnreadable
+from bot.errors import BotError, FormUnknown, FormUnreadable, NotPermitted
 from bot.ops.logging import log_context
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ def _leaves(components: object) -> Iterator[Mapping[str, Any]]:
 
 
 Take: TypeAlias = Callable[[Interaction, "re.Match[str]", Fields], Awaitable[None]]
-"""Does what a form is for, given what its custom id says. What it raises goes to the one door."""
+"""Does what a form is for, given what its custom id says. What it raises is told, with what was typed."""
 
 
 class Forms(commands.Cog):
@@ -139,9 +139,18 @@ class Forms(commands.Cog):
         fields = Fields.read(data)
         for template, take in self._takers.items():
             if (match := template.fullmatch(data["custom_id"])) is not None:
-                await take(interaction, match, fields)
+                await _give_over(take, interaction, match, fields)
                 return
         await give_back(interaction, interaction.client.words_for(FormUnknown()), typed=fields.typed)
+
+
+async def _give_over(take: Take, interaction: Interaction, match: "re.Match[str]", fields: Fields) -> None:
+    try:
+        await take(interaction, match, fields)
+    except (FormUnreadable, NotPermitted):  # made up, or of who may not do it at all: nothing is lost
+        raise
+    except BotError as error:
+        await give_back(interaction, interaction.client.words_for(error), typed=fields.typed)
 
 
 def forms_of(bot: Bot) -> Forms:

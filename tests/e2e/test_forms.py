@@ -3,7 +3,7 @@
 import contextlib
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from bot.answers.history import MemoryKey
 from bot.drafts import LIFE_S, PER_PERSON
 from bot.storage.snapshot import snapshot
 from cogs.history import KEPT_INSTEAD
-from sandbox.discord.faults import Hold
+from sandbox.discord.faults import Fault, Hold
 from sandbox.discord.messages import Interaction, InteractionType, Message
 from sandbox.discord.people import Person
 from sandbox.discord.permissions import Permission
@@ -300,6 +300,86 @@ async def test_a_form_that_nobody_knows_is_refused_with_what_was_typed(house: Ho
         said = await told(house, submit(house, custom_id, [text("a", "A long story"), row]))
         assert said.content == f"{UNKNOWN_FORM}\nThis is what you typed:\n```\nA long story\n\nAnd more\n```"
     assert (await told(house, submit(house, "x", []))).content == UNKNOWN_FORM
+
+
+# What was typed
+
+
+def given_back(typed: str) -> str:
+    return f"This is what you typed:\n```\n{typed}\n```"
+
+
+async def the_last(house: House, sent: Interaction, what: str) -> Message:
+    """The message that gives back what was typed, or the way back to it, which only its sender sees."""
+    message = await house.discord.wait_until(lambda: next((m for m in sent.messages if what in m.content), None))
+    assert message.visible_to is sent.user
+    return message
+
+
+async def test_a_question_that_is_turned_down_at_first_sight_is_given_back(empty_house: House) -> None:
+    house = empty_house
+    async with house.running(QUESTIONS_PER_MINUTE="1"):
+        form = await opened(house, await about(house, await a_message(house)))
+        await ask(house, "Something else")
+        said = await told(house, await house.dana.submit_modal(form, {"question": "Why a hat?"}))
+        assert said.content.startswith("⚠️ That was quick.")
+        assert said.content.endswith(given_back("Why a hat?"))
+        assert said.visible_to is house.dana.user
+
+
+LOST = {
+    "not at all": [],
+    "and Discord's answer to the acknowledgement is lost": [
+        Fault(method="POST", template=CALLBACK, status=502, html=True, carried_out=True)
+    ],
+}
+
+
+@pytest.fixture(params=LOST)
+def lost(request: pytest.FixtureRequest) -> list[Fault]:
+    return [replace(fault) for fault in LOST[str(request.param)]]
+
+
+async def test_a_question_that_is_turned_down_later_is_given_back_beside_the_reason(
+    empty_house: House, lost: list[Fault]
+) -> None:
+    house = empty_house
+    async with house.running(DEFAULT_ALLOWANCE="none"):
+        form = await opened(house, await about(house, await a_message(house)))
+        for fault in lost:
+            house.discord.faults.add(fault)
+        sent = await house.dana.submit_modal(form, {"question": "Why a hat?"})
+        assert (await told(house, sent)).content.startswith("⚠️")
+        assert (await the_last(house, sent, "typed")).content == given_back("Why a hat?")
+
+
+async def test_a_picture_that_is_turned_down_later_leaves_a_way_back(empty_house: House, lost: list[Fault]) -> None:
+    house = empty_house
+    async with house.running(DEFAULT_ALLOWANCE="none"):
+        form = await opened(house, await picture_this(house, await a_message(house)))
+        for fault in lost:
+            house.discord.faults.add(fault)
+        sent = await house.dana.submit_modal(form, {"prompt": "A dog"})
+        assert (await told(house, sent)).content.startswith("⚠️")
+        assert labels(await the_last(house, sent, "typed")) == ["Back to the form"]
+
+
+async def test_a_list_of_words_that_is_refused_is_given_back(house: House) -> None:
+    form = await opened(house, await words(house, None))
+    sent = await house.admin.submit_modal(form, {"words": "darn\n!!!"})
+    said = await told(house, sent)
+    assert said.content.startswith("⚠️ `!!!` has no letter or digit that I could look for. Nothing was changed.")
+    assert said.content.endswith(given_back("darn\n!!!"))
+    assert said.visible_to is house.admin.user
+
+
+async def test_a_persona_that_the_disk_does_not_take_is_given_back(house: House) -> None:
+    form = await opened(house, await persona(house, None))
+    with disk_that_takes_nothing(house):
+        sent = await house.admin.submit_modal(form, {"persona": "You are Bob."})
+        said = await the_last(house, sent, "typed")
+    assert said.content.startswith(NO_MEMORY)
+    assert said.content.endswith(given_back("You are Bob."))
 
 
 # Drafts
