@@ -331,7 +331,7 @@ class Ask(commands.Cog):
             quoted_author=chosen.quoted_author,
             private=only_me or chosen.private,  # what only the asker saw stays so
         )
-        if not await self.answer_here(interaction, question):
+        if not await self.answer_here(interaction, question) and prompt.strip():
             await give_back(interaction, "", typed=prompt)
 
     async def answer_here(self, interaction: Interaction, question: Question) -> bool:
