@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bot.answers.history import MemoryKey
-from bot.drafts import LIFE_S, PER_PERSON
+from bot.drafts import BODY_LIMIT, LIFE_S, PER_PERSON
 from bot.storage.snapshot import snapshot
 from cogs.history import KEPT_INSTEAD
 from sandbox.discord.faults import Fault, Hold
@@ -487,6 +487,18 @@ async def test_a_person_has_no_more_drafts_than_the_newest(house: House) -> None
     sent = await house.dana.submit_modal(forms[0], {"question": "Why a hat?"})
     assert (await told(house, sent)).content.startswith(UNKNOWN_MESSAGE)
     await is_answered(house, await house.dana.submit_modal(forms[1], {"question": "Why a hat?"}))
+
+
+async def test_what_is_larger_than_any_form_is_given_back_as_a_file(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    others = [text(name, "") for name in ("negative_prompt", "size", "rest")]
+    sent = submit(house, "picture:form:edit", [text("prompt", "A dog"), select("model", ["x" * BODY_LIMIT]), *others])
+    said = await told(house, sent)
+    assert said.content.endswith("\nWhat you typed is in the file.")
+    assert content_of(said).startswith("A dog\nModel: xx")
+    assert await drafts(house) == []
+    assert "unexpected" not in caplog.text
 
 
 async def test_who_erases_everything_has_no_way_back(house: House) -> None:
