@@ -318,29 +318,27 @@ class Ask(commands.Cog):
 
     async def _about_sent(self, interaction: Interaction, match: "re.Match[str]", fields: Fields) -> None:
         prompt, only_me = fields.text("question"), fields.checked("only_me")
-        try:
-            chosen = await _chosen(interaction, int(match["draft_id"]))
-        except (DraftGone, StorageError) as error:
-            await give_back(interaction, interaction.client.words_for(error), typed=prompt)
-            return
-        await self.answer_here(
-            interaction,
-            Question(
-                id=interaction.id,
-                asker=asker_of(interaction.user),
-                place=place_of(interaction),
-                prompt=prompt,
-                images=chosen.attached.images,
-                file=chosen.attached.file,
-                left_out=chosen.attached.left_out,
-                quoted=chosen.quoted,
-                quoted_author=chosen.quoted_author,
-                private=only_me or chosen.private,  # what only the asker saw stays so
-            ),
+        chosen = await _chosen(interaction, int(match["draft_id"]))
+        question = Question(
+            id=interaction.id,
+            asker=asker_of(interaction.user),
+            place=place_of(interaction),
+            prompt=prompt,
+            images=chosen.attached.images,
+            file=chosen.attached.file,
+            left_out=chosen.attached.left_out,
+            quoted=chosen.quoted,
+            quoted_author=chosen.quoted_author,
+            private=only_me or chosen.private,  # what only the asker saw stays so
         )
+        if not await self.answer_here(interaction, question) and prompt.strip():
+            await give_back(interaction, "", typed=prompt)
 
-    async def answer_here(self, interaction: Interaction, question: Question) -> None:
-        """Answer a question as the reply to `interaction`; what is wrong at first sight is said to the asker alone."""
+    async def answer_here(self, interaction: Interaction, question: Question) -> bool:
+        """Answer a question as the reply to `interaction`; what is wrong at first sight is said to the asker alone.
+
+        False: the reply says why there is no answer, and nothing else.
+        """
         with log_context(request_id=question.id):
             self.answers.check(question)
             async with promising(interaction, "question"):
@@ -348,7 +346,7 @@ class Ask(commands.Cog):
                     await interaction.response.defer(thinking=True, ephemeral=question.private)
                 surface = surface_of(interaction, private=question.private, place=question.place)
                 answering = self.answers.answer(question, surface, self.bot.words_for)
-                await _filling(interaction, surface, answering)
+                return await _filling(interaction, surface, answering)
 
     @commands.Cog.listener()
     async def on_message(self, message: discord.Message) -> None:
@@ -574,8 +572,8 @@ async def _ask_anew(interaction: Interaction, answer_id: int, *, carry_on: bool)
         await _filling(interaction, surface, answering)
 
 
-async def _filling(interaction: Interaction, surface: InteractionSurface, answering: Awaitable[None]) -> None:
-    """Answer; an error that comes before the first word fills the reply that is still loading."""
+async def _filling(interaction: Interaction, surface: InteractionSurface, answering: Awaitable[None]) -> bool:
+    """Answer; an error that comes before the first word fills the reply that is still loading. False: one did."""
     try:
         await answering
     except DeliveryError:
@@ -587,6 +585,8 @@ async def _filling(interaction: Interaction, surface: InteractionSurface, answer
         if surface.has_written:
             raise
         await interaction.client.report(interaction, error, loading=True)
+        return False
+    return True
 
 
 async def _delete(interaction: Interaction, answer_id: int) -> None:

@@ -17,9 +17,9 @@ import discord
 from discord.ext import commands
 from discord.utils import MISSING
 
-from bot.client import NOT_TAKEN, Bot
+from bot.client import NOT_TAKEN, Bot, already_acknowledged
 from bot.delivery.messages import CONTENT_LIMIT, utf16_length
-from bot.errors import FormUnknown, FormUnreadable
+from bot.errors import BotError, FormUnknown, FormUnreadable, NotPermitted
 from bot.ops.logging import log_context
 
 log = logging.getLogger(__name__)
@@ -107,7 +107,7 @@ def _leaves(components: object) -> Iterator[Mapping[str, Any]]:
 
 
 Take: TypeAlias = Callable[[Interaction, "re.Match[str]", Fields], Awaitable[None]]
-"""Does what a form is for, given what its custom id says. What it raises goes to the one door."""
+"""Does what a form is for, given what its custom id says. What it raises is told, with what was typed."""
 
 
 class Forms(commands.Cog):
@@ -139,9 +139,18 @@ class Forms(commands.Cog):
         fields = Fields.read(data)
         for template, take in self._takers.items():
             if (match := template.fullmatch(data["custom_id"])) is not None:
-                await take(interaction, match, fields)
+                await _give_over(take, interaction, match, fields)
                 return
         await give_back(interaction, interaction.client.words_for(FormUnknown()), typed=fields.typed)
+
+
+async def _give_over(take: Take, interaction: Interaction, match: "re.Match[str]", fields: Fields) -> None:
+    try:
+        await take(interaction, match, fields)
+    except (FormUnreadable, NotPermitted):  # made up, or of who may not do it at all: nothing is lost
+        raise
+    except BotError as error:
+        await give_back(interaction, interaction.client.words_for(error), typed=fields.typed)
 
 
 def forms_of(bot: Bot) -> Forms:
@@ -158,15 +167,24 @@ async def give_back(interaction: Interaction, words: str, *, typed: str = "", vi
     The reply may have been promised, and is seen to by that.
     """
     arrivals = interaction.client.services.arrivals
-    content, file = with_typed(words, typed)
-    send: Any = interaction.followup.send if interaction.response.is_done() else interaction.response.send_message
     try:
-        await send(content, file=file, view=view, ephemeral=True)
+        await _send(interaction, words, typed, view)
     except NOT_TAKEN as failure:
         log.warning("what was typed could not be given back: %s", type(failure).__name__)
         arrivals.untold(interaction.id)
     else:
         await arrivals.told(interaction.id)
+
+
+async def _send(interaction: Interaction, words: str, typed: str, view: discord.ui.View) -> None:
+    """As the response, or after it: that there is one is known to Discord alone where its answer to it was lost."""
+    with already_acknowledged():
+        if not interaction.response.is_done():
+            content, file = with_typed(words, typed)
+            await interaction.response.send_message(content, file=file, view=view, ephemeral=True)
+            return
+    content, file = with_typed(words, typed)  # anew: what was read of a file is not read again
+    await interaction.followup.send(content, file=file, view=view, ephemeral=True)
 
 
 def with_typed(words: str, typed: str) -> tuple[str, discord.File]:

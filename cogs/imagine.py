@@ -259,7 +259,7 @@ async def _give_back(interaction: Interaction, words: str, kept: Kept) -> None:
     )
     try:
         await interaction.client.services.drafts.keep(draft)
-    except StorageError as error:
+    except (StorageError, ValueError) as error:  # the latter: an altered client sent more than a form can hold
         log.warning("what was typed could not be kept: %s", type(error).__name__)
         await give_back(interaction, words, typed=kept.typed.text)
     else:

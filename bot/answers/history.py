@@ -377,6 +377,18 @@ async def is_forgotten(tx: Tx, answer_id: int) -> bool:
     return row is not None
 
 
+async def adopt_answers(tx: Tx, root_id: int, repeated_id: int) -> None:
+    """Let the answers that `repeated_id` is one of go with the turn that `root_id` is to become, if they have none.
+
+    Those failed, or nothing was remembered then; what is asked again has the same words, and is forgotten once.
+    """
+    await tx.execute(
+        "UPDATE answers SET root_id = ? WHERE root_id = (SELECT root_id FROM answers WHERE answer_id = ?)"
+        " AND NOT EXISTS (SELECT 1 FROM turns WHERE question_id = answers.root_id)",
+        (root_id, repeated_id),
+    )
+
+
 async def is_running(tx: Tx, answer_id: int) -> bool:
     """Whether it is known, and has not ended."""
     row = await tx.fetch_one("SELECT 1 FROM answers WHERE answer_id = ? AND state = 'running'", (answer_id,))

@@ -129,8 +129,11 @@ async def begin(job: Job, token: str | None, tx: Tx) -> None:
     Raises:
         NothingToRepeat: what it would repeat was forgotten between the press of the button and now.
     """
-    if job.repeats is not None and await store.is_forgotten(tx, job.repeats):
-        raise NothingToRepeat
+    if job.repeats is not None:
+        if await store.is_forgotten(tx, job.repeats):
+            raise NothingToRepeat
+        if job.root_id == job.question.id:
+            await store.adopt_answers(tx, job.root_id, job.repeats)
     await arrivals.take_up(tx, job.question.id)
     await store.save_answer(tx, replace(_record(job), interaction_token=token), root_id=job.root_id)
 

@@ -31,7 +31,8 @@ log = logging.getLogger(__name__)
 
 EVERY_S: Final = 3_600.0
 SOON_S: Final = 30.0
-"""After this long it runs again where somebody who asked to be erased had requests under way."""
+"""After this long it runs again where somebody who asked to be erased had requests under way, or where a reader kept
+the log from being emptied."""
 REST_S: Final = 1.0
 """Between two runs at least, however often it is woken: members wake it, and each run looks at everything."""
 LEAVING: Final = timedelta(hours=1)
@@ -127,17 +128,21 @@ class Housekeeper:
             soon |= (await self._eraser.carry_on(wish)).soon
         servers = await self._forget_servers()
         rows = await self._forget_old()
-        await self.scrub()  # in any case: people forget a memory, or delete an answer, by themselves
+        soon |= not await self.scrub()  # in any case: people forget a memory, or delete an answer, by themselves
         if rows or servers or pending:
             log.info("forgotten: %d rows that were old, %d servers", rows, servers)
         return Swept(rows=rows, servers=servers, soon=soon)
 
-    async def scrub(self) -> None:
-        """See `empty_log`. Not done just now, it is with the next run: nobody has to wait for it."""
+    async def scrub(self) -> bool:
+        """See `empty_log`. What fails is done with the next run: nobody has to wait for it.
+
+        False: somebody was reading, a backup perhaps, and what was just forgotten may still stand in the log.
+        """
         try:
-            await empty_log(self._url)
+            return await empty_log(self._url)
         except StorageError as error:
             log.warning("the database's log could not be emptied: %s", error)
+            return True
 
     # What is old
 

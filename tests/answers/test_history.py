@@ -248,6 +248,23 @@ async def test_clearing_forgets_what_every_answer_to_those_turns_would_repeat(hi
     assert (await recorded(history, 2)).forgotten
 
 
+async def test_answers_without_a_turn_go_with_the_one_that_comes_of_asking_again(
+    history: History, database: Database
+) -> None:
+    await asked_twice_by_dana_and_once_by_noam(history)
+    for answer_id, repeated_id in ((7, 6), (8, 7)):
+        await history.save_answer(a_record(repeated_id, state="failed"))
+        await database.write(lambda tx, new=answer_id, old=repeated_id: rows.adopt_answers(tx, new, old))
+    await database.write(lambda tx: rows.adopt_answers(tx, 9, 5))  # has a turn: 1
+    await history.append_turn(a_turn(8, minute=8))
+    await history.append_turn(a_turn(9, minute=9))
+    for expected in ([], [6, 7], [6, 7, 2], [6, 7, 2, 1, 5]):
+        undone = await history.undo(SHARED)
+        assert undone is not None
+        forgotten = {each for each in (1, 2, 5, 6, 7) if (await recorded(history, each)).forgotten}
+        assert forgotten == set(expected), undone.question_id
+
+
 async def test_undo_forgets_what_the_answers_to_that_turn_would_repeat_and_no_other(history: History) -> None:
     await asked_twice_by_dana_and_once_by_noam(history)
     before = [await recorded(history, answer_id) for answer_id in (1, 5)]

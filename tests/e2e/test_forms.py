@@ -3,16 +3,16 @@
 import contextlib
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from bot.answers.history import MemoryKey
-from bot.drafts import LIFE_S, PER_PERSON
+from bot.drafts import BODY_LIMIT, LIFE_S, PER_PERSON
 from bot.storage.snapshot import snapshot
 from cogs.history import KEPT_INSTEAD
-from sandbox.discord.faults import Hold
+from sandbox.discord.faults import Fault, Hold
 from sandbox.discord.messages import Interaction, InteractionType, Message
 from sandbox.discord.people import Person
 from sandbox.discord.permissions import Permission
@@ -302,6 +302,99 @@ async def test_a_form_that_nobody_knows_is_refused_with_what_was_typed(house: Ho
     assert (await told(house, submit(house, "x", []))).content == UNKNOWN_FORM
 
 
+# What was typed
+
+
+def given_back(typed: str) -> str:
+    return f"This is what you typed:\n```\n{typed}\n```"
+
+
+async def the_last(house: House, sent: Interaction, what: str) -> Message:
+    """The message that gives back what was typed, or the way back to it, which only its sender sees."""
+    message = await house.discord.wait_until(lambda: next((m for m in sent.messages if what in m.content), None))
+    assert message.visible_to is sent.user
+    return message
+
+
+async def test_a_question_that_is_turned_down_at_first_sight_is_given_back(empty_house: House) -> None:
+    house = empty_house
+    async with house.running(QUESTIONS_PER_MINUTE="1"):
+        form = await opened(house, await about(house, await a_message(house)))
+        await ask(house, "Something else")
+        said = await told(house, await house.dana.submit_modal(form, {"question": "Why a hat?"}))
+        assert said.content.startswith("⚠️ That was quick.")
+        assert said.content.endswith(given_back("Why a hat?"))
+        assert said.visible_to is house.dana.user
+
+
+LOST = {
+    "not at all": [],
+    "and Discord's answer to the acknowledgement is lost": [
+        Fault(method="POST", template=CALLBACK, status=502, html=True, carried_out=True)
+    ],
+}
+
+
+@pytest.fixture(params=LOST)
+def lost(request: pytest.FixtureRequest) -> list[Fault]:
+    return [replace(fault) for fault in LOST[str(request.param)]]
+
+
+async def test_a_question_that_is_turned_down_later_is_given_back_beside_the_reason(
+    empty_house: House, lost: list[Fault]
+) -> None:
+    house = empty_house
+    async with house.running(DEFAULT_ALLOWANCE="none"):
+        form = await opened(house, await about(house, await a_message(house)))
+        for fault in lost:
+            house.discord.faults.add(fault)
+        sent = await house.dana.submit_modal(form, {"question": "Why a hat?"})
+        assert (await told(house, sent)).content.startswith("⚠️")
+        assert (await the_last(house, sent, "typed")).content == given_back("Why a hat?")
+
+
+async def test_of_a_question_without_words_nothing_is_given_back(
+    empty_house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = empty_house
+    async with house.running(DEFAULT_ALLOWANCE="none"):
+        form = await opened(house, await about(house, await a_message(house)))
+        sent = await house.dana.submit_modal(form, {"question": " "})
+        assert (await told(house, sent)).content.startswith("⚠️")
+        await the_last(house, await house.dana.submit_modal(form, {"question": "Why a hat?"}), "typed")
+    assert len(sent.messages) == 1
+    assert "could not be given back" not in caplog.text
+
+
+async def test_a_picture_that_is_turned_down_later_leaves_a_way_back(empty_house: House, lost: list[Fault]) -> None:
+    house = empty_house
+    async with house.running(DEFAULT_ALLOWANCE="none"):
+        form = await opened(house, await picture_this(house, await a_message(house)))
+        for fault in lost:
+            house.discord.faults.add(fault)
+        sent = await house.dana.submit_modal(form, {"prompt": "A dog"})
+        assert (await told(house, sent)).content.startswith("⚠️")
+        assert labels(await the_last(house, sent, "typed")) == ["Back to the form"]
+
+
+async def test_a_list_of_words_that_is_refused_is_given_back(house: House) -> None:
+    form = await opened(house, await words(house, None))
+    sent = await house.admin.submit_modal(form, {"words": "darn\n!!!"})
+    said = await told(house, sent)
+    assert said.content.startswith("⚠️ `!!!` has no letter or digit that I could look for. Nothing was changed.")
+    assert said.content.endswith(given_back("darn\n!!!"))
+    assert said.visible_to is house.admin.user
+
+
+async def test_a_persona_that_the_disk_does_not_take_is_given_back(house: House) -> None:
+    form = await opened(house, await persona(house, None))
+    with disk_that_takes_nothing(house):
+        sent = await house.admin.submit_modal(form, {"persona": "You are Bob."})
+        said = await the_last(house, sent, "typed")
+    assert said.content.startswith(NO_MEMORY)
+    assert said.content.endswith(given_back("You are Bob."))
+
+
 # Drafts
 
 
@@ -394,6 +487,18 @@ async def test_a_person_has_no_more_drafts_than_the_newest(house: House) -> None
     sent = await house.dana.submit_modal(forms[0], {"question": "Why a hat?"})
     assert (await told(house, sent)).content.startswith(UNKNOWN_MESSAGE)
     await is_answered(house, await house.dana.submit_modal(forms[1], {"question": "Why a hat?"}))
+
+
+async def test_what_is_larger_than_any_form_is_given_back_as_a_file(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    others = [text(name, "") for name in ("negative_prompt", "size", "rest")]
+    sent = submit(house, "picture:form:edit", [text("prompt", "A dog"), select("model", ["x" * BODY_LIMIT]), *others])
+    said = await told(house, sent)
+    assert said.content.endswith("\nWhat you typed is in the file.")
+    assert content_of(said).startswith("A dog\nModel: xx")
+    assert await drafts(house) == []
+    assert "unexpected" not in caplog.text
 
 
 async def test_who_erases_everything_has_no_way_back(house: House) -> None:

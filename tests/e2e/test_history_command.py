@@ -196,6 +196,17 @@ async def test_what_was_cleared_cannot_be_repeated_and_its_words_are_on_no_disk(
     await books_are_right(house)
 
 
+async def test_what_failed_before_it_was_answered_is_forgotten_with_the_answers_turn(house: House) -> None:
+    """It was no turn's own; the turn that came of asking again has the same words, so it goes with that one."""
+    first = await ask(house, f"Say {MARKER}", answer=Script("", status=500))
+    house.api.script(Script("", status=500))
+    second = await house.answer_to(await house.dana.click(first, label="Regenerate"))
+    third = await house.answer_to(await house.dana.click(second, label="Regenerate"))
+    assert len(await turns(house)) == 1
+    assert await pressed(house, await command(house, "clear"), "Forget") == "Forgotten: 1 turn."
+    await assert_forgotten(house, first, second, third)
+
+
 async def test_what_was_undone_cannot_be_repeated(house: House) -> None:
     kept = await ask(house, "Say something else")
     undone = await ask(house, f"Say {MARKER}", answer=MARKER)

@@ -1,7 +1,9 @@
 """Forgetting in time, and with a server; and what an export holds."""
 
 import asyncio
+import contextlib
 import json
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +12,7 @@ from typing import Any, cast
 import orjson
 import pytest
 
+from bot.answers import history
 from bot.answers import keeping as answers
 from bot.answers.question import Asker, Place, Question
 from bot.credits.policy import BLOCKED
@@ -307,6 +310,20 @@ async def test_a_run_that_fails_is_not_the_last(archive: Archive, monkeypatch: p
         archive.housekeeper.wake()
         await gone(archive)
     assert await archive.counts("turns") == [0]
+
+
+async def test_where_somebody_was_reading_the_log_is_emptied_soon_after(archive: Archive) -> None:
+    log = archive.path.with_name(f"{archive.path.name}-wal")
+    with contextlib.closing(sqlite3.connect(archive.path, isolation_level=None)) as backup:
+        await archive.turn()
+        backup.execute("BEGIN")
+        backup.execute("SELECT COUNT(*) FROM turns").fetchone()
+        await history.History(archive.database).clear(history.MemoryKey.personal(CHANNEL, DANA))
+        assert (await archive.housekeeper.sweep()).soon
+        assert log.stat().st_size
+        backup.rollback()
+    assert not (await archive.housekeeper.sweep()).soon
+    assert not log.stat().st_size
 
 
 async def test_who_wakes_the_job_again_and_again_does_not_keep_it_running(
