@@ -526,12 +526,14 @@ async def _stop(interaction: Interaction, answer_id: int) -> None:
         answers.stop(answer_id, by=interaction.user.id, at=at, moderator=moderates(interaction))
         await interaction.response.defer()
         return
+    assert interaction.message is not None  # what has a button is one
     closed = await answers.close_forgotten(
         answer_id,
         by=interaction.user.id,
         at=at,
         moderator=moderates(interaction),
-        shown=interaction.message.content if interaction.message else "",
+        message_id=interaction.message.id,
+        shown=interaction.message.content,
     )
     if closed is None:
         await interaction.response.defer()

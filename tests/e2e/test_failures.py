@@ -515,6 +515,22 @@ async def test_stop_closes_again_what_an_edit_has_opened_that_came_after_the_las
     await house.ended(shown)
 
 
+async def test_stop_closes_a_message_of_which_the_bot_never_heard_that_it_is_there(house: House) -> None:
+    house.discord.faults.add(Fault(method="POST", template="/webhooks/…", drop=True, carried_out=True))
+    interaction, gate = await all_but_ended(house, TWO_PAGES)
+    whole, stray = replies(interaction)
+    gate.set()
+    await house.ended(whole)
+    await closed(house, interaction)
+    assert labels(stray) == ["Stop"]
+    before = whole.content
+    await house.dana.click(stray, label="Stop")
+    await house.ended(stray)
+    assert stray.content.endswith("⚠️ Cut off: I was interrupted while writing this.")
+    assert whole.content == before
+    assert [turn.answer for turn in await turns(house)] == [TWO_PAGES]
+
+
 def mine(house: House) -> list[Message]:
     """What the bot has said in the general channel, to everybody or to one."""
     return [m for m in house.channel.messages.values() if m.author is house.discord.world.bot and not m.deleted]
