@@ -531,6 +531,28 @@ async def test_stop_closes_a_message_of_which_the_bot_never_heard_that_it_is_the
     assert [turn.answer for turn in await turns(house)] == [TWO_PAGES]
 
 
+async def test_a_reply_that_no_edit_could_close_shows_what_went_wrong_and_no_stop(
+    house: House, monkeypatch: pytest.MonkeyPatch, broken_end: asyncio.Event
+) -> None:
+    monkeypatch.setattr(bot.answers.live, "ABANDON_S", 0.5)
+    edit = "/webhooks/…/messages/…"
+    first = house.discord.faults.hold(Hold(method="PATCH", template=edit, answered=True))
+    gate = asyncio.Event()
+    house.api.script(Script(["In ", "Durango."], stall_after=1, gate=gate))
+    interaction = await house.dana.slash(house.channel, "ask", prompt=PROMPT)
+    async with asyncio.timeout(30):
+        await first.reached.wait()
+    closing = house.discord.faults.hold(Hold(method="PATCH", template=edit))
+    gate.set()
+    async with asyncio.timeout(30):
+        await broken_end.wait()
+        await closing.reached.wait()
+    shown = await house.discord.wait_until(
+        lambda: interaction.original if interaction.original and "reference" in interaction.original.content else None
+    )
+    assert labels(shown) == []
+
+
 def mine(house: House) -> list[Message]:
     """What the bot has said in the general channel, to everybody or to one."""
     return [m for m in house.channel.messages.values() if m.author is house.discord.world.bot and not m.deleted]
