@@ -363,7 +363,7 @@ class Bot(commands.AutoShardedBot):
                     await interaction.response.send_message(words, ephemeral=True)
                     return True
             if loading:
-                await interaction.edit_original_response(content=words)
+                await interaction.edit_original_response(content=words, view=None)
             else:
                 # A reply that is still loading is filled by this; one that shows words already keeps them.
                 await interaction.followup.send(words, ephemeral=True)

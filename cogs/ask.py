@@ -5,7 +5,7 @@ import contextlib
 import logging
 import re
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, TypeAlias
@@ -38,6 +38,18 @@ LARGEST_ID: Final = (1 << 63) - 1
 TOKEN_LIFE_S: Final = 15 * 60
 COMPLAINT_PAUSE_S: Final = 600
 """How long a member is not told again, by direct message, that the bot may not write in a channel."""
+
+DESCRIPTIONS: Final[Mapping[str, str]] = {
+    "prompt": "Your question",
+    "image": "A picture to look at (jpg, png, webp, gif)",
+    "image2": "A second picture",
+    "image3": "A third picture",
+    "model": "Which model answers, and what it costs",
+    "temperature": "0 is the most predictable, 2 the most surprising; 1 if left out",
+    "max_tokens": "The longest answer, in tokens (about four characters each)",
+    "private": "Only you see the answer, and it stays out of the shared memory",
+}
+"""Of a question's options, all but the file's, which names the operator's limit."""
 
 HIDDEN: Final = (
     "[Discord hides the text of this message from the assistant. To have it read, its menu has Apps > Ask about this.]"
@@ -211,7 +223,8 @@ class Ask(commands.Cog):
             model=[app_commands.Choice(name=model.choice_name, value=model.id) for model in catalog.chat_models]
         )(self.ask)
         limit = shown_size(bot.services.settings.file_limit_bytes)
-        app_commands.describe(file=f"A text or source file to read, up to {limit}")(self.ask)
+        file = f"A text or source file to read, up to {limit}"
+        app_commands.describe(**DESCRIPTIONS, file=file)(self.ask)  # all at once: what it leaves out it clears
         self._menu = app_commands.ContextMenu(name="Ask about this", callback=self.ask_about)
         self._complained: dict[tuple[int, int], float] = {}
         self._forms = forms_of(bot)
@@ -264,17 +277,6 @@ class Ask(commands.Cog):
         return not (done.left or services.arrivals.left)
 
     @app_commands.command(description="Ask the AI; it answers here, remembering this channel's conversation")
-    @app_commands.describe(
-        prompt="Your question",
-        image="A picture to look at (jpg, png, webp, gif)",
-        image2="A second picture",
-        image3="A third picture",
-        file="A text or source file to read",
-        model="Which model answers, and what it costs",
-        temperature="0 is the most predictable, 2 the most surprising; 1 if left out",
-        max_tokens="The longest answer, in tokens (about four characters each)",
-        private="Only you see the answer, and it stays out of the shared memory",
-    )
     async def ask(
         self,
         interaction: Interaction,
@@ -522,12 +524,14 @@ async def _stop(interaction: Interaction, answer_id: int) -> None:
         answers.stop(answer_id, by=interaction.user.id, at=at, moderator=moderates(interaction))
         await interaction.response.defer()
         return
+    assert interaction.message is not None  # what has a button is one
     closed = await answers.close_forgotten(
         answer_id,
         by=interaction.user.id,
         at=at,
         moderator=moderates(interaction),
-        shown=interaction.message.content if interaction.message else "",
+        message_id=interaction.message.id,
+        shown=interaction.message.content,
     )
     if closed is None:
         await interaction.response.defer()

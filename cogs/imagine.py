@@ -167,7 +167,13 @@ class Imagine(commands.Cog):
         catalog, unit = bot.services.catalog, bot.services.unit
         price = price_range(catalog.image_models, unit)
         app_commands.choices(model=model_choices(catalog, unit))(self.imagine)
-        app_commands.describe(count=f"How many pictures, 1 to 4, for {price} each")(self.imagine)
+        app_commands.describe(  # all at once: what it leaves out it clears
+            prompt="What to draw",
+            count=f"How many pictures, 1 to 4, for {price} each",
+            spoiler="Hide the pictures until somebody clicks on them",
+            private="Show them only to you",
+            **DESCRIPTIONS,
+        )(self.imagine)
         self._menu = app_commands.ContextMenu(name="Picture this", callback=self.picture_this)
 
     async def cog_load(self) -> None:
@@ -177,12 +183,6 @@ class Imagine(commands.Cog):
         self.bot.tree.remove_command(self._menu.name, type=self._menu.type)
 
     @app_commands.command(description="Draw pictures of what you describe")
-    @app_commands.describe(
-        prompt="What to draw",
-        spoiler="Hide the pictures until somebody clicks on them",
-        private="Show them only to you",
-        **DESCRIPTIONS,
-    )
     @app_commands.choices(scheduler=SCHEDULER_CHOICES, shape=SHAPE_CHOICES)
     async def imagine(
         self,

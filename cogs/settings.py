@@ -102,8 +102,7 @@ class SettingsCog(commands.GroupCog, group_name="settings", group_description="H
         app_commands.choices(
             model=[app_commands.Choice(name=model.choice_name, value=model.id) for model in catalog.chat_models]
         )(self.default_model)
-        if catalog.image_models:
-            app_commands.choices(model=model_choices(catalog, self.services.unit))(self.picture_defaults)
+        app_commands.choices(model=model_choices(catalog, self.services.unit))(self.picture_defaults)
 
     async def cog_load(self) -> None:
         self.bot.add_dynamic_items(ModelSelect)

@@ -2,7 +2,7 @@
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import settings
@@ -19,10 +19,17 @@ settings.load_profile("ci" if os.environ.get("CI") else "here")
 gc.disable()
 
 
-def pytest_collection_finish() -> None:
-    """Let the collector look from now on, and only at what the tests make: it else spends a sixth of their time."""
-    gc.freeze()
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Let the collector look from then on, and only at what the tests make: it else spends a sixth of their time.
+
+    However the collection ends, and also where it is left to workers.
+    """
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 POLLS_SOONER = 10

@@ -68,6 +68,7 @@ QUOTE_MARK: Final = 12
 LEARN_S: Final = 1.0
 """How long who is cancelled waits to hear whether it was written down how the answer has ended."""
 ABANDONED: Final = "⚠️ Cut off: something went wrong on my side."
+TORN: Final = "⚠️ Cut off: a part of this answer was deleted."
 OPERATOR_MUST_ACT: Final = (ProviderKeyRefused, ProviderOutOfCredit)
 
 
@@ -174,18 +175,16 @@ class Conversation:
         answer_id = prepared.job.question.id
         stopwatch = Stopwatch(self._observer, asked_at=asked_at(answer_id).timestamp(), now=self._now)
         remembered = False
+        live = Live(
+            surface,
+            max_messages=self._settings.max_messages,
+            stop=stop_button(answer_id),
+            heading=heading_of(prepared.job),
+            note_messages=partial(self._records.note_messages, answer_id),
+            note_shown=stopwatch.shown,
+        )
         try:
-            async with (
-                Live(
-                    surface,
-                    max_messages=self._settings.max_messages,
-                    stop=stop_button(answer_id),
-                    heading=heading_of(prepared.job),
-                    note_messages=partial(self._records.note_messages, answer_id),
-                    note_shown=stopwatch.shown,
-                ) as live,
-                _closed_on_failure(live, answer_id),
-            ):
+            async with live, _closed_on_failure(live, answer_id):
                 live.attach(prepared.uploads)
                 await self._listen(prepared, heard, live, running, stopwatch)
                 stopwatch.said()
@@ -199,7 +198,7 @@ class Conversation:
                 if whole:
                     stopwatch.whole()
         except Exception:
-            await self._records.take_back(prepared.job, remembered=remembered)
+            await self._records.take_back(prepared.job, remembered=remembered, sent=live.messages_closed)
             raise
         if not whole:
             log.warning("Discord is out of reach: the last edit of an answer comes later, and its charge with it")
@@ -380,8 +379,12 @@ async def _closed_on_failure(live: Live, answer_id: int) -> AsyncIterator[None]:
     """Leave no reply that looks unfinished, whatever goes wrong; the one door says what it was."""
     try:
         yield
-    except (MessageGone, DeliveryForbidden, TokenExpired):
-        raise  # there is no message to close any more, or no way to it
+    except MessageGone:
+        if len(live.messages_shown) > 1:  # one of several: the last of them may be there yet
+            await live.abandon(notice=TORN, buttons=ending_buttons(answer_id, may_continue=False))
+        raise
+    except (DeliveryForbidden, TokenExpired):
+        raise  # there is no way to the message any more
     except Exception:
         await live.abandon(notice=ABANDONED, buttons=ending_buttons(answer_id, may_continue=False))
         raise

@@ -155,6 +155,11 @@ class Live:
         """The messages as they exist in Discord now."""
         return tuple(self._sent)
 
+    @property
+    def messages_closed(self) -> tuple[Sent, ...]:
+        """The same, where nothing looks unfinished; else none of them: a press of Stop is to close what does."""
+        return self.messages_shown if self._unfinished() is None else ()
+
     async def begins_to_show(self, timeout_s: float) -> bool:
         """Whether a message shows something, after waiting for the first one to do so, or to fail, or for the time.
 
@@ -221,7 +226,7 @@ class Live:
         return tuple(self._sent)
 
     async def abandon(self, *, notice: str, buttons: tuple[Button, ...]) -> None:
-        """Take the mark and Stop from the last message that wears them, in place of a `finish` that failed.
+        """Take mark and Stop from the last message, and say that nothing follows, in place of a `finish` that failed.
 
         Uses nothing but what is shown already, or may be, for nobody knows what failed. Best effort, for at most
         `ABANDON_S`.
@@ -233,7 +238,9 @@ class Live:
                 if (unfinished := self._unfinished()) is not None:
                     number, text = unfinished
                     closed = Outgoing(content=_compose(text, notice), buttons=buttons)
-                    await self._surface.write(number, lambda: closed, Urgency.FINAL)
+                    sent = await self._surface.write(number, lambda: closed, Urgency.FINAL)
+                    if self._unanswered is None or self._unanswered[0] != number:  # else that may come after it
+                        self._record(number, closed, sent)
         await self._end_writer()
 
     async def _land(self) -> None:
@@ -244,10 +251,11 @@ class Live:
         await self._end_writer(patience_s=patience_s)
 
     def _unfinished(self) -> tuple[int, str] | None:
-        """The last message that wears the mark and Stop, or may, and its words without the mark.
+        """The last message, if it wears the mark and Stop, or may, or is a full page after which nothing came; and its
+        words without the mark.
 
         A further message that may exist or not cannot be reached; made again it might be there twice. The one before
-        it, which has neither, stands for it.
+        it stands for it.
         """
         last = len(self._shown) - 1
         if self._unanswered is not None and self._unanswered[0] == max(last, 0):
@@ -258,7 +266,7 @@ class Live:
             return None
         if self._stop in state.buttons:
             return number, state.content.rpartition("\n")[0]
-        return (number, state.content) if self._unanswered is not None else None
+        return (number, state.content) if not state.buttons else None
 
     # Growing
 

@@ -41,16 +41,17 @@ class Records:
         except StorageError as error:
             log.warning("an answer's messages could not be noted: %s", error)
 
-    async def take_back(self, job: Job, *, remembered: bool) -> None:
+    async def take_back(self, job: Job, *, remembered: bool, sent: tuple[Sent, ...]) -> None:
         """Forget a turn whose answer nobody can read: deleted by somebody, or not taken by Discord.
 
-        An answer that was asked again or carried on is in the place of the one before, which is kept nowhere else.
+        `sent` are the messages that are there and closed, for Delete. An answer that was asked again or carried on is
+        in the place of the one before, which is kept nowhere else.
         """
 
         async def forget(tx: Tx) -> None:
             if remembered and job.root_id == job.question.id:
                 await store.take_back_turn(tx, job.root_id, job.question.id)
-            await store.end_answer(tx, replace(_record(job), state="failed"))
+            await store.end_answer(tx, replace(_record(job), state="failed", messages=_places(sent)))
 
         try:
             await self._database.write(forget)

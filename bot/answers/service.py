@@ -203,11 +203,12 @@ class Answers:
         running.halt("stopped")
 
     async def close_forgotten(
-        self, answer_id: int, *, by: int, at: int, moderator: bool, shown: str
+        self, answer_id: int, *, by: int, at: int, moderator: bool, message_id: int, shown: str
     ) -> Outgoing | None:
-        """What to show in place of an answer that looks unfinished, though no process is writing it any more.
+        """What to show in place of an answer's message that looks unfinished, though no process is writing it any more.
 
         None: it got its last edit while the press was on its way, and `shown` is older than that; or it is about to.
+        A message of which the answer knows nothing is one whose creation was never answered, and gets no edit.
 
         Raises:
             NothingToRepeat, NotPermitted.
@@ -217,8 +218,8 @@ class Answers:
         if record.ending is not None and answer_id in self._recovery:
             self._recovery.hurry()
             return None
-        if record.state != "running" and record.messages:  # an ended answer's are known once its last edit is done
-            return None
+        if record.state != "running" and any(message_id == known for _, known in record.messages):
+            return None  # an ended answer's messages are known once its last edit is done
         if record.state == "running":
             record = replace(record, state="cut", updated_at=_now())
             await self._database.write(lambda tx: store.end_answer(tx, record))

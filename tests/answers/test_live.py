@@ -518,6 +518,40 @@ def test_a_further_message_that_may_not_be_there_is_not_made_twice_when_an_answe
     assert last.shown == Outgoing(content=f"{page.shown.content}\n⚠️ Cut off", buttons=(AGAIN,))
 
 
+def test_a_full_page_is_closed_too_where_the_next_message_still_waits_when_an_answer_is_abandoned() -> None:
+    surface = FakeSurface(permit_s={Urgency.GROWTH: 3_600})
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.add(LONG)
+            await until_quiet()
+            [page] = surface.messages
+            assert page.buttons == ()
+            await live.abandon(notice="⚠️ Cut off", buttons=(AGAIN,))
+            assert surface.messages == [Outgoing(content=f"{page.content}\n⚠️ Cut off", buttons=(AGAIN,))]
+
+    run(main())
+
+
+def test_the_messages_of_an_answer_are_known_to_be_closed_once_nothing_looks_unfinished() -> None:
+    surface = FakeSurface()
+
+    async def main() -> None:
+        async with live_on(surface) as live:
+            live.add(LONG)
+            await until_quiet()
+            assert live.messages_closed == ()
+            surface.fault = lambda *_: DeliveryUnavailable()
+            await live.abandon(notice="⚠️ Cut off", buttons=(AGAIN,))
+            assert live.messages_closed == ()
+            surface.fault = lambda *_: None
+            await live.abandon(notice="⚠️ Cut off", buttons=(AGAIN,))
+            assert live.messages_closed == live.messages_shown
+            assert len(live.messages_closed) > 1
+
+    run(main())
+
+
 def test_where_nothing_looks_unfinished_nothing_is_abandoned() -> None:
     surface = FakeSurface()
 

@@ -1,6 +1,7 @@
 """What bad input and a failing world get: a clear sentence, nothing stored, and a log line without the text."""
 
 import asyncio
+import itertools
 import logging
 import re
 import sqlite3
@@ -23,12 +24,13 @@ from sandbox.discord.faults import Fault, Hold
 from sandbox.discord.messages import Interaction, InteractionType, Message
 from sandbox.discord.permissions import Permission
 from sandbox.minitoolai.script import Script
-from tests.e2e.conversing import ask, told, turned_down, turns
-from tests.e2e.house import API_KEY, House, discord_py_restored, labels
+from tests.e2e.conversing import ask, closed, told, turned_down, turns
+from tests.e2e.house import API_KEY, House, discord_py_restored, labels, replies
 from tests.e2e.reading import asked, footer_of, picture
 
 PROMPT = "Where is the treasure of the Sierra Madre?"
 HEADING = f"> {PROMPT}\n"
+TWO_PAGES = "words " * 500 + "end."
 NOT_CHARGED = "-# gpt-4o-mini · not charged, not remembered"
 WRONG_SETUP = (
     "⚠️ I am set up wrongly, so I cannot reach the AI service. "
@@ -440,6 +442,115 @@ async def test_the_unforeseen_before_the_first_edit_is_answered_leaves_no_reply_
     assert await turns(house) == ()
     hold.let_go()
     assert [m for m in mine(house) if "In" in m.content] == [shown]
+
+
+@pytest.fixture
+def broken_end(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Something unforeseen ends each answer after its last word; the event says when."""
+    failing = asyncio.Event()
+
+    def broken(*_: object, **__: object) -> None:
+        failing.set()
+        raise LookupError("a fault of ours")
+
+    monkeypatch.setattr(Conversation, "_footer", broken)
+    return failing
+
+
+async def all_but_ended(house: House, text: str, **options: object) -> tuple[Interaction, asyncio.Event]:
+    """All of `text` is shown, and the API ends its answer with the event."""
+    gate = asyncio.Event()
+    house.api.script(Script([text], stall_after=1, gate=gate))
+    interaction = await house.dana.slash(house.channel, "ask", prompt=PROMPT, **options)
+    end = text.rpartition(" ")[2]
+    await house.discord.wait_until(lambda: any(end in message.content for message in replies(interaction)))
+    return interaction, gate
+
+
+@pytest.mark.usefixtures("broken_end")
+async def test_delete_takes_all_messages_of_an_answer_that_the_unforeseen_ended(house: House) -> None:
+    interaction, gate = await all_but_ended(house, TWO_PAGES)
+    first, last = replies(interaction)
+    gate.set()
+    await house.ended(last)
+    await closed(house, interaction)
+    await house.dana.click(last, label="Delete")
+    await house.discord.wait_until(lambda: first.deleted and last.deleted)
+
+
+async def test_where_one_of_several_messages_is_deleted_the_last_does_not_look_unfinished(house: House) -> None:
+    """With the last edit it would have got its picture."""
+    interaction, gate = await all_but_ended(house, TWO_PAGES, image=picture())
+    first, last = replies(interaction)
+    await house.admin.delete(first)
+    gate.set()
+    await house.ended(last)
+    assert last.content.endswith("\n⚠️ Cut off: a part of this answer was deleted.")
+    await closed(house, interaction)
+    assert await turns(house) == ()
+    await house.dana.click(last, label="Delete")
+    await house.discord.wait_until(lambda: last.deleted)
+
+
+async def test_stop_closes_again_what_an_edit_has_opened_that_came_after_the_last(
+    house: House, monkeypatch: pytest.MonkeyPatch, broken_end: asyncio.Event
+) -> None:
+    monkeypatch.setattr(bot.answers.live, "ABANDON_S", 2.0)
+    gate, edits = asyncio.Event(), itertools.count(1)
+    second = Hold(method="PATCH", template="/webhooks/…/messages/…", when=lambda *_: next(edits) == 2)
+    late = house.discord.faults.hold(second)
+    house.api.script(Script(["In ", "Durango, ", "or not."], stall_after=2, chunk_delay_s=0.3, gate=gate))
+    interaction = await house.dana.slash(house.channel, "ask", prompt=PROMPT)
+    shown = await told(house, interaction)
+    async with asyncio.timeout(30):
+        await late.reached.wait()
+    gate.set()
+    async with asyncio.timeout(30):
+        await broken_end.wait()
+    await house.ended(shown)
+    await closed(house, interaction)
+    late.let_go()
+    await house.discord.wait_until(lambda: labels(shown) == ["Stop"])
+    await house.dana.click(shown, label="Stop")
+    await house.ended(shown)
+
+
+async def test_stop_closes_a_message_of_which_the_bot_never_heard_that_it_is_there(house: House) -> None:
+    house.discord.faults.add(Fault(method="POST", template="/webhooks/…", drop=True, carried_out=True))
+    interaction, gate = await all_but_ended(house, TWO_PAGES)
+    whole, stray = replies(interaction)
+    gate.set()
+    await house.ended(whole)
+    await closed(house, interaction)
+    assert labels(stray) == ["Stop"]
+    before = whole.content
+    await house.dana.click(stray, label="Stop")
+    await house.ended(stray)
+    assert stray.content.endswith("⚠️ Cut off: I was interrupted while writing this.")
+    assert whole.content == before
+    assert [turn.answer for turn in await turns(house)] == [TWO_PAGES]
+
+
+async def test_a_reply_that_no_edit_could_close_shows_what_went_wrong_and_no_stop(
+    house: House, monkeypatch: pytest.MonkeyPatch, broken_end: asyncio.Event
+) -> None:
+    monkeypatch.setattr(bot.answers.live, "ABANDON_S", 0.5)
+    edit = "/webhooks/…/messages/…"
+    first = house.discord.faults.hold(Hold(method="PATCH", template=edit, answered=True))
+    gate = asyncio.Event()
+    house.api.script(Script(["In ", "Durango."], stall_after=1, gate=gate))
+    interaction = await house.dana.slash(house.channel, "ask", prompt=PROMPT)
+    async with asyncio.timeout(30):
+        await first.reached.wait()
+    closing = house.discord.faults.hold(Hold(method="PATCH", template=edit))
+    gate.set()
+    async with asyncio.timeout(30):
+        await broken_end.wait()
+        await closing.reached.wait()
+    shown = await house.discord.wait_until(
+        lambda: interaction.original if interaction.original and "reference" in interaction.original.content else None
+    )
+    assert labels(shown) == []
 
 
 def mine(house: House) -> list[Message]:

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from bot.catalog import Catalog
+from sandbox.discord.commands import CommandType
 from sandbox.discord.messages import Message
 from sandbox.minitoolai.picture_script import PictureScript, Served
 from tests.e2e.accounting import books_are_right, decide, until
@@ -41,6 +42,22 @@ def rewrite_orders(house: House, **picture: Any) -> None:
             values = (orjson.dumps(changed).decode(), order_id)
             database.execute("UPDATE picture_orders SET asked = ? WHERE order_id = ?", values)
     database.close()
+
+
+async def test_a_retired_model_is_not_offered_any_more(empty_house: House, no_models: str) -> None:
+    house = empty_house
+
+    def offered() -> object:
+        settings = house.discord.world.commands.find("settings", CommandType.CHAT_INPUT, None)
+        assert settings is not None
+        (defaults,) = [each for each in settings["options"] if each["name"] == "picture-defaults"]
+        (model,) = [option for option in defaults["options"] if option["name"] == "model"]
+        return model.get("choices")
+
+    async with house.running():
+        assert offered()
+    async with house.running(CATALOG_FILE=no_models):
+        assert not offered()
 
 
 async def test_orders_and_buttons_outlive_every_model_that_draws(empty_house: House, no_models: str) -> None:

@@ -1,11 +1,14 @@
 """Discord is told of the commands when they changed, and only then; and the bot lives without that."""
 
 import logging
+from collections.abc import Iterator
+from typing import Any
 
 import discord
 import pytest
 
 from bot.client import EXTENSIONS, redirect
+from sandbox.discord.commands import CommandType
 from sandbox.discord.faults import Fault
 from tests.e2e.conversing import ask
 from tests.e2e.house import House, discord_py_restored
@@ -22,11 +25,25 @@ def registered(house: House) -> set[str]:
     return {command["name"] for command in house.discord.world.commands.all(None)}
 
 
+def described(name: str, command: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a member reads below a command, its subcommands and their options, by its full name."""
+    yield name, command["description"]
+    for option in command.get("options", ()):
+        yield from described(f"{name} {option['name']}", option)
+
+
 async def test_a_second_start_registers_nothing(empty_house: House) -> None:
     for _ in range(2):
         async with empty_house.running():
             pass
     assert registrations(empty_house) == 1
+
+
+async def test_every_command_and_every_option_says_what_it_is_for(house: House) -> None:
+    commands = [c for c in house.discord.world.commands.all(None) if c["type"] == CommandType.CHAT_INPUT]
+    said = {name: words for command in commands for name, words in described(command["name"], command)}
+    assert said["ask prompt"] == "Your question"
+    assert [name for name, words in said.items() if words in ("", "…")] == []
 
 
 async def test_commands_that_changed_are_registered(empty_house: House, monkeypatch: pytest.MonkeyPatch) -> None:
