@@ -476,6 +476,7 @@ async def test_delete_takes_all_messages_of_an_answer_that_the_unforeseen_ended(
     await closed(house, interaction)
     await house.dana.click(last, label="Delete")
     await house.discord.wait_until(lambda: first.deleted and last.deleted)
+    assert not {first, last} & set(mine(house))
 
 
 async def test_where_one_of_several_messages_is_deleted_the_last_does_not_look_unfinished(house: House) -> None:
@@ -495,7 +496,7 @@ async def test_where_one_of_several_messages_is_deleted_the_last_does_not_look_u
 async def test_stop_closes_again_what_an_edit_has_opened_that_came_after_the_last(
     house: House, monkeypatch: pytest.MonkeyPatch, broken_end: asyncio.Event
 ) -> None:
-    monkeypatch.setattr(bot.answers.live, "ABANDON_S", 2.0)
+    monkeypatch.setattr(bot.answers.live, "ABANDON_S", 4.0)  # half of it is waited
     gate, edits = asyncio.Event(), itertools.count(1)
     second = Hold(method="PATCH", template="/webhooks/…/messages/…", when=lambda *_: next(edits) == 2)
     late = house.discord.faults.hold(second)
@@ -513,6 +514,8 @@ async def test_stop_closes_again_what_an_edit_has_opened_that_came_after_the_las
     await house.discord.wait_until(lambda: labels(shown) == ["Stop"])
     await house.dana.click(shown, label="Stop")
     await house.ended(shown)
+    assert "Stop" not in labels(shown)
+    assert shown.content == f"{HEADING}In Durango,\n⚠️ Cut off: I was interrupted while writing this."
 
 
 async def test_stop_closes_a_message_of_which_the_bot_never_heard_that_it_is_there(house: House) -> None:
