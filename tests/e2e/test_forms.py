@@ -362,8 +362,8 @@ async def test_of_a_question_without_words_nothing_is_given_back(
         sent = await house.dana.submit_modal(form, {"question": " "})
         assert (await told(house, sent)).content.startswith("⚠️")
         await the_last(house, await house.dana.submit_modal(form, {"question": "Why a hat?"}), "typed")
-    assert len(sent.messages) == 1
-    assert "could not be given back" not in caplog.text
+        assert len(sent.messages) == 1
+        assert "could not be given back" not in caplog.text
 
 
 async def test_a_picture_that_is_turned_down_later_leaves_a_way_back(empty_house: House, lost: list[Fault]) -> None:
