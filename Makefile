@@ -30,7 +30,7 @@ sandbox: $(VENV)/run  ## start the sandbox in any case; options in ARGS, such as
 	@exec $(BIN)/python -m sandbox $(ARGS)
 
 test: $(VENV)/dev  ## run the tests
-	$(BIN)/python -m pytest -q -n 4 --dist worksteal
+	$(BIN)/python -m pytest -q -n 6 --dist worksteal
 
 late: $(VENV)/dev  ## run the end-to-end tests with a Discord that answers the bot 60 ms late, which finds tests that race
 	DISCORD_LAG_MS=60 $(BIN)/python -m pytest -q -n 6 --dist worksteal tests/e2e
