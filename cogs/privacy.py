@@ -37,7 +37,7 @@ RECONCILE_S: Final = 60.0
 
 WORDS: Final[dict[Kind, tuple[str, str]]] = {
     "turns": ("question with its answer", "questions with their answers"),
-    "answers": ("answer whose buttons work", "answers whose buttons work"),
+    "answers": ("answer with its buttons", "answers with their buttons"),
     "orders": ("order of pictures", "orders of pictures"),
     "drafts": ("form under way", "forms under way"),
     "memory_modes": ("choice of how a channel remembers", "choices of how channels remember"),
